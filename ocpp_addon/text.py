@@ -1,0 +1,32 @@
+"""Make text of strangers safe for one line of a log, and write moments as OCPP wants them."""
+
+import unicodedata
+from datetime import UTC, datetime
+
+# Control, format (bidirectional overrides, zero width), surrogate, private, unassigned, line and
+# paragraph separators: all of them can break or forge a line of a log.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: object, limit: int = 64) -> str:
+    """Return `text` as one printable line of at most `limit` characters, unsafe ones escaped."""
+    raw = str(text)
+    cut = raw[:limit]
+    if not cut.isascii() or not cut.isprintable():
+        cut = "".join(
+            character.encode("unicode_escape", "backslashreplace").decode()
+            if unicodedata.category(character) in _UNSAFE
+            else character
+            for character in cut
+        )
+    return cut[:limit] + "…" if len(cut) > limit or len(raw) > limit else cut
+
+
+def utc(moment: datetime) -> str:
+    """Return an aware `moment` as `YYYY-MM-DDThh:mm:ss.mmmZ`.
+
+    Some chargers understand no other spelling, least of all `+00:00`.
+    """
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
+        f"{moment.microsecond // 1000:03d}Z"
+    )

@@ -1,0 +1,1 @@
+"""Where chargers connect: sockets, handshakes, identities and passwords."""

@@ -1,0 +1,93 @@
+"""What the headers of a charger's request say: OCPP version, credentials, origin. Pure."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ocpp_addon.ocpp.version import V16, VERSIONS, Version
+
+LONGEST_CREDENTIALS = 1024  # characters of an Authorization header
+
+_SPOKEN = {version.subprotocol: version for version in VERSIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Tell what is spoken: `version` None = nothing in common, `spelling` None = echo nothing."""
+
+    version: Version | None
+    spelling: str | None
+    offered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """Hold HTTP Basic credentials; the secret is bytes, never assumed to be text."""
+
+    user: str | None
+    secret: bytes = field(repr=False)
+
+
+class BadCredentials(ValueError):
+    """Tell why an Authorization header cannot be read; never repeats any of it."""
+
+
+def choose_subprotocol(header_lines: Sequence[str]) -> Choice:
+    """Pick the first sub-protocol of the client's list that we speak (RFC 6455 4.2.2).
+
+    Case is ignored and the client's spelling kept. A client that offers none speaks 1.6.
+    """
+    offered = tuple(
+        name for line in header_lines for part in line.split(",") if (name := part.strip())
+    )
+    if not offered:
+        return Choice(V16, None, ())
+    for name in offered:
+        version = _SPOKEN.get(name.lower())
+        if version is not None:
+            return Choice(version, name, offered)
+    return Choice(None, None, offered)
+
+
+def basic(header_lines: Sequence[str], charger_id: str | None) -> Basic | None:
+    """Read HTTP Basic credentials; None where no header came, BadCredentials where it is broken.
+
+    Ids may contain a colon and keys any byte (OCPP-J 6.2.2), so a user name equal to `charger_id`
+    is recognised as a whole; any other one ends at the first colon.
+    """
+    if not header_lines:
+        return None
+    if len(header_lines) > 1:
+        raise BadCredentials("The request has more than one Authorization header.")
+    decoded = _decoded(header_lines[0])
+    if charger_id is not None:
+        prefix = charger_id.encode("utf-8", "surrogatepass") + b":"
+        if decoded.startswith(prefix):
+            return Basic(charger_id, decoded[len(prefix) :])
+    user, colon, secret = decoded.partition(b":")
+    if not colon:
+        raise BadCredentials("The credentials have no colon between user name and password.")
+    return Basic(user.decode(errors="replace") or None, secret)
+
+
+def origin_allowed(origin: str | None) -> bool:
+    """Tell whether a request may come from a charger: web pages may not connect here.
+
+    Browsers send `http(s)://…` or `null`; libraries in chargers send nothing or `file://`.
+    """
+    return origin is None or origin.strip().lower() in {"", "file://"}
+
+
+def _decoded(header: str) -> bytes:
+    if len(header) > LONGEST_CREDENTIALS:
+        raise BadCredentials("The Authorization header is too long.")
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "basic":
+        raise BadCredentials("The Authorization header is not of the kind Basic.")
+    token = token.strip().rstrip("=")
+    try:
+        # Some chargers leave the padding out.
+        return base64.b64decode(token + "=" * (-len(token) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadCredentials("The Authorization header is not valid base64.") from None

@@ -52,34 +52,14 @@ class Database:
 
     async def write(self, sql: str, *parameters: object) -> int:
         """Run one statement and return its last row id once it is on disk; else StorageError."""
-        return await self._submit([(sql, parameters)])
+        return await self.submit([(sql, parameters)])
 
     async def write_all(self, statements: Sequence[Statement]) -> None:
         """Run `statements` in one transaction; return once it is on disk; else StorageError."""
-        await self._submit(statements)
+        await self.submit(statements)
 
-    async def read(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a query; what was written before is seen. Raises StorageError."""
-        if self._closed:
-            raise StorageError("The database is closed.")
-
-        def query() -> list[tuple[Any, ...]]:
-            return self._connection.execute(sql, parameters).fetchall()
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, query)
-        except sqlite3.Error as error:
-            raise StorageError(f"The database cannot be read: {error}.") from error
-
-    async def close(self) -> None:
-        """Finish what is waiting and close the file."""
-        while self._flusher is not None:
-            await asyncio.wait({self._flusher})
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown(wait=False)
-
-    def _submit(self, statements: Sequence[Statement]) -> "asyncio.Future[int]":
+    def submit(self, statements: Sequence[Statement]) -> "asyncio.Future[int]":
+        """Queue one transaction; the future gives its last row id once it is on disk."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._closed:
             done.set_exception(StorageError("The database is closed."))
@@ -91,6 +71,29 @@ class Database:
             if self._flusher is None:
                 self._flusher = asyncio.create_task(self._flush(), name="database flush")
         return done
+
+    async def read(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; what was written before is seen. Raises StorageError."""
+        if self._closed:
+            raise StorageError("The database is closed.")
+
+        def query() -> list[tuple[Any, ...]]:
+            return self._connection.execute(sql, parameters).fetchall()
+
+        try:
+            if self._flusher is not None:  # let what was written before go first
+                await self.submit([])
+            return await asyncio.get_running_loop().run_in_executor(self._thread, query)
+        except sqlite3.Error as error:
+            raise StorageError(f"The database cannot be read: {error}.") from error
+
+    async def close(self) -> None:
+        """Finish what is waiting and close the file."""
+        while self._flusher is not None:
+            await asyncio.wait({self._flusher})
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()

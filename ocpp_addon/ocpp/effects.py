@@ -22,6 +22,7 @@ class Command:
 
     call: Call
     origin: Any = None
+    warnings: tuple[str, ...] = ()  # what its schema says against the Call
 
 
 @dataclass(frozen=True, slots=True)

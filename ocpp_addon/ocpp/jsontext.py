@@ -69,8 +69,6 @@ def _finite(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, strict=False)
-_DECODER_OF_HUGE = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, strict=False
-)
+_DECODER_OF_HUGE = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, strict=False)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ocpp_addon.ocpp.effects import (
@@ -103,11 +103,12 @@ class Session:
         call = command.call
         if self.pending:
             return [_refusal(command, "pending_approval", "The charger waits for approval.")]
-        if self._policy.validation == "strict":
-            findings = self._check(call.action, call.payload, "request")
-            if findings:
+        findings = self._check(call.action, call.payload, "request")
+        if findings:
+            if self._policy.validation == "strict":
                 text = f"{findings.code}: {'; '.join(findings.texts)}"
                 return [_refusal(command, "invalid", text)]
+            command = replace(command, warnings=findings.texts)
         if self._outstanding is None:
             return self._transmit(command, now)
         if len(self._queue) >= self._policy.queue_limit:
@@ -128,10 +129,15 @@ class Session:
         call, _ = self._awaited.pop(message.unique_id, (None, 0.0))
         if call is None:
             return [Transmit(message)]
-        return [Transmit(message), Answered(call, message, built_in=False)]
+        effects: list[Effect] = [Transmit(message), Answered(call, message, built_in=False)]
+        warnings = self._check_result(call, message)
+        if warnings:
+            effects.append(Note(f"the answer from MQTT to {call.action}: {'; '.join(warnings)}"))
+        return effects
 
     def answer(self, call: Call, response: CallResult | CallError) -> list[Effect]:
         """Take what the built-in central system, or the gateway itself, answers to a Call."""
+        self._settle_ourselves(call)
         return [Transmit(response), Answered(call, response, built_in=True)]
 
     def tick(self, now: float) -> list[Effect]:
@@ -146,7 +152,8 @@ class Session:
             effects += self._next(now)
         overdue = [call for call, until in self._awaited.values() if now >= until]
         for call in overdue:
-            effects += self._answer_ourselves(call)
+            self._settle_ourselves(call)
+            effects.append(Answer(call))
         return effects
 
     def closed(self, now: float) -> list[Effect]:
@@ -191,20 +198,22 @@ class Session:
             return [*held, Answer(call, pending=True)]
         publish = Publish(call, repairs=frame.repairs, warnings=warnings)
         if self._policy.central_system == "home":
-            return [publish, *self._answer_ourselves(call)]
+            self._settle_ourselves(call)
+            return [publish, Answer(call)]
         if self._policy.answer_timeout > 0:
             self._awaited.pop(call.unique_id, None)
             self._awaited[call.unique_id] = (call, now + self._policy.answer_timeout)
             if len(self._awaited) > AWAITED_LIMIT:
                 oldest, _ = next(iter(self._awaited.values()))
-                return [publish, *self._answer_ourselves(oldest)]
+                self._settle_ourselves(oldest)
+                return [publish, Answer(oldest)]
         return [publish]
 
-    def _answer_ourselves(self, call: Call) -> list[Effect]:
+    def _settle_ourselves(self, call: Call) -> None:
+        """Let nobody else answer a Call."""
         self._awaited.pop(call.unique_id, None)
         self._answered[call.unique_id] = None
         _forget_oldest(self._answered)
-        return [Answer(call)]
 
     def _receive_answer(
         self, message: CallResult | CallError, frame: Frame, now: float
@@ -213,7 +222,8 @@ class Session:
         # A charger may echo a number as text, or text as a number.
         if command is not None and str(command.call.unique_id) == str(message.unique_id):
             warnings = self._check_result(command.call, message)
-            settled = Settle(command, message, frame.repairs, warnings)
+            asked = tuple(f"command: {text}" for text in command.warnings)
+            settled = Settle(command, message, frame.repairs, (*asked, *warnings))
             return [settled, *self._next(now)]
         call = self._timed_out.pop(str(message.unique_id), None)
         if call is not None:

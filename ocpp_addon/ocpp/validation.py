@@ -88,9 +88,7 @@ class Validator:
         return check
 
 
-def _findings(
-    errors: list[fastjsonschema.JsonSchemaValueException], version: Version
-) -> Findings:
+def _findings(errors: list[fastjsonschema.JsonSchemaValueException], version: Version) -> Findings:
     rule = errors[0].rule
     if rule in _TYPE_RULES:
         code = "TypeConstraintViolation"

@@ -1,0 +1,321 @@
+"""Where the rooms meet: chargers' messages to MQTT and the built-in central system, and back."""
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ocpp_addon.endpoint.connection import Connection
+from ocpp_addon.endpoint.server import Endpoint
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.mqtt import outbox, payload
+from ocpp_addon.mqtt.broker import Broker
+from ocpp_addon.mqtt.link import Incoming
+from ocpp_addon.mqtt.outbox import Outbox, Outgoing
+from ocpp_addon.mqtt.retained import Retained
+from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.ocpp.effects import (
+    Answer,
+    Answered,
+    Command,
+    Hold,
+    Publish,
+    Reason,
+    Settle,
+    report,
+)
+from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Send
+from ocpp_addon.ocpp.session import TRANSACTION_ACTIONS
+from ocpp_addon.ocpp.version import Version
+from ocpp_addon.text import printable, utc
+
+log = logging.getLogger(__name__)
+
+HANDLED_LIMIT = 1024  # commands remembered, so that a redelivery is not executed again
+ONLINE, OFFLINE = b"online", b"offline"
+
+_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, outbox.TRANSACTION) | {"Heartbeat": outbox.HEARTBEAT}
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who gave a command, and where the outcome goes besides the charger's own topics."""
+
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    settled: Callable[[CallResult | CallError], None] | None = None
+
+
+class Bridge:
+    """Carry messages between the rooms; implements the endpoint's Ports."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        broker: Broker,
+        outbox: Outbox,
+        retained: Retained,
+        home: CentralSystem,
+    ) -> None:
+        self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
+        self._topics = topics
+        self._broker = broker
+        self._outbox = outbox
+        self._retained = retained
+        self._home = home
+        self._subscribed: set[str] = set()
+        broker.filters = self.filters
+        broker.on_message = self.receive
+        self._handled: OrderedDict[tuple[str, bytes, bytes | None], None] = OrderedDict()
+
+    # The endpoint's ports.
+
+    async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
+        """Let MQTT reach a charger before its handshake completes."""
+        if not pending and charger_id not in self._subscribed:
+            await self.make_known(charger_id)
+
+    def opened(self, connection: Connection) -> None:
+        """Announce a charger."""
+        if not connection.session.pending:
+            self._retained.set(self._topics.presence(connection.charger_id), ONLINE)
+
+    def closed(self, connection: Connection) -> None:
+        """Take a charger's presence back, unless a newer connection has taken over."""
+        if self.endpoint.connection(connection.charger_id) in (None, connection):
+            known = connection.charger_id in self.endpoint.credentials
+            if known:
+                self._retained.set(self._topics.presence(connection.charger_id), OFFLINE)
+
+    async def publish(self, connection: Connection, effect: Publish) -> None:
+        """Publish a message of a charger and return once it is safe."""
+        message = effect.message
+        if isinstance(message, Call | Send):
+            version = connection.session.version
+            self._home.received(connection.charger_id, version, message, datetime.now(UTC))
+        await self._outbox.post(
+            self._upstream(
+                connection.charger_id,
+                message,
+                effect.action,
+                _marks(effect.repairs, effect.warnings, late=effect.late),
+            )
+        )
+
+    async def hold(self, connection: Connection, effect: Hold) -> None:
+        """Keep a message of a charger that waits for approval."""
+        marks = _marks(effect.repairs, effect.warnings)
+        await self._outbox.hold(self._upstream(connection.charger_id, effect.call, None, marks))
+
+    async def answer(self, connection: Connection, effect: Answer) -> CallResult | CallError:
+        """Let the built-in central system answer."""
+        version, now = connection.session.version, datetime.now(UTC)
+        if effect.pending:
+            self._home.received(connection.charger_id, version, effect.call, now, pending=True)
+        return await self._home.answer(
+            connection.charger_id, version, effect.call, now, pending=effect.pending
+        )
+
+    def answered(self, connection: Connection, effect: Answered) -> None:
+        """Let the room of the home, the dialogue on MQTT and the watch for silence know."""
+        call, response = effect.call, effect.response
+        if call.action == "BootNotification" and isinstance(response, CallResult):
+            interval = response.payload.get("interval")
+            if type(interval) is int and 0 < interval < 1_000_000:
+                connection.liveness.heartbeat_interval = interval
+        if connection.session.pending:
+            return
+        version, now = connection.session.version, datetime.now(UTC)
+        self._home.answered(connection.charger_id, version, call, response, now)
+        if effect.built_in:
+            topic = self._topics.answer(connection.charger_id, response, call.action)
+            self._outbox.post(
+                self._outgoing(connection.charger_id, topic, response, call.action, ())
+            )
+
+    def settle(self, connection: Connection, effect: Settle) -> None:
+        """Report the outcome of a command."""
+        marks = _marks(effect.repairs, effect.warnings)
+        self._settle(connection.charger_id, effect.command, effect.outcome, marks)
+
+    # From MQTT, and from whoever else has a command.
+
+    def receive(self, incoming: Incoming) -> None:
+        """Take a message of the broker: a command or an answer for a charger."""
+        charger_id = self._topics.charger(incoming.topic, self._is_known)
+        if charger_id is None:
+            return
+        key = (incoming.topic, incoming.payload, incoming.correlation_data)
+        if incoming.duplicate and key in self._handled:
+            return
+        self._handled[key] = None
+        if len(self._handled) > HANDLED_LIMIT:
+            self._handled.popitem(last=False)
+        asker = Asker(incoming.response_topic, incoming.correlation_data)
+        try:
+            message = payload.read(incoming.payload, new_id())
+        except payload.UnreadablePayload as error:
+            log.warning("%s: a command is unreadable: %s", printable(charger_id), error)
+            self._report(
+                charger_id, Call(error.unique_id, error.action or "", {}), "invalid", error, asker
+            )
+            return
+        if not isinstance(message, Call):
+            self._forward(charger_id, message, retained=incoming.retain)
+        elif incoming.retain:
+            self._report(charger_id, message, "retained", "Retained commands are refused.", asker)
+        else:
+            self.command(charger_id, message, asker)
+
+    def command(self, charger_id: str, call: Call, asker: Asker) -> None:
+        """Send a Call to a charger; it ends in exactly one outcome, on MQTT and for its asker."""
+        if asker.response_topic and not self._topics.may_respond_to(asker.response_topic):
+            text = "The Response Topic is not allowed."
+            without = Asker(None, asker.correlation, asker.settled)
+            self._report(charger_id, call, "invalid", text, without)
+            return
+        connection = self.endpoint.connection(charger_id)
+        if connection is None:
+            self._report(charger_id, call, "offline", "The charger is not connected.", asker)
+            return
+        connection.command(Command(call, asker))
+
+    async def call(
+        self, charger_id: str, action: str, body: dict[str, object]
+    ) -> CallResult | CallError:
+        """Send a Call to a charger and return its outcome, which is bounded by time-outs."""
+        outcome: asyncio.Future[CallResult | CallError] = asyncio.get_running_loop().create_future()
+
+        def settled(message: CallResult | CallError) -> None:
+            if not outcome.done():
+                outcome.set_result(message)
+
+        self.command(charger_id, Call(new_id(), action, body), Asker(settled=settled))
+        return await outcome
+
+    # Chargers that become known and unknown.
+
+    def filters(self) -> list[str]:
+        """Return what to subscribe: the filters of every known charger."""
+        known = self.endpoint.credentials.ids()
+        self._subscribed.update(known)
+        return [topic for charger_id in known for topic in self._topics.filters(charger_id)]
+
+    async def make_known(self, charger_id: str) -> None:
+        """Subscribe for a charger and show its presence."""
+        self._subscribed.add(charger_id)
+        connected = self.endpoint.connection(charger_id) is not None
+        self._retained.set(self._topics.presence(charger_id), ONLINE if connected else OFFLINE)
+        await self._broker.subscribe(self._topics.filters(charger_id))
+
+    async def make_unknown(self, charger_id: str) -> None:
+        """Unsubscribe for a charger and remove its traces from the broker."""
+        self._subscribed.discard(charger_id)
+        self._home.forget(charger_id)
+        self._retained.set(self._topics.presence(charger_id), b"")
+        await self._outbox.discard(charger_id)
+        await self._broker.unsubscribe(self._topics.filters(charger_id))
+
+    async def approve(self, connection: Connection) -> None:
+        """Treat a waiting charger as known: publish what was kept and let it boot again."""
+        charger_id = connection.charger_id
+        connection.session.approve()
+        await self.make_known(charger_id)
+        await self._outbox.release(charger_id)
+        # OCPP 1.6 4.2: a pending charger keeps silent, unless it is asked.
+        body = {"requestedMessage": "BootNotification"}
+        self.command(charger_id, Call(new_id(), "TriggerMessage", body), Asker())
+
+    def _is_known(self, charger_id: str) -> bool:
+        return charger_id in self.endpoint.credentials or (
+            self.endpoint.connection(charger_id) is not None
+        )
+
+    def _forward(self, charger_id: str, message: Message, *, retained: bool) -> None:
+        connection = self.endpoint.connection(charger_id)
+        if retained or connection is None or isinstance(message, Call):
+            reason = "it was retained" if retained else "the charger is not connected"
+            log.debug("%s: an answer from MQTT was dropped: %s", printable(charger_id), reason)
+            return
+        connection.forward(message)
+
+    def _report(
+        self, charger_id: str, call: Call, reason: Reason, text: object, asker: Asker
+    ) -> None:
+        self._settle(charger_id, Command(call, asker), report(call, reason, str(text)), ())
+
+    def _settle(
+        self,
+        charger_id: str,
+        command: Command,
+        outcome: CallResult | CallError,
+        marks: tuple[tuple[str, str], ...],
+    ) -> None:
+        action = command.call.action or None
+        self._outbox.post(self._upstream(charger_id, outcome, action, marks))
+        asker = command.origin
+        if not isinstance(asker, Asker):
+            return
+        if asker.response_topic and self._topics.may_respond_to(asker.response_topic):
+            self._outbox.post(
+                self._outgoing(
+                    charger_id, asker.response_topic, outcome, action, marks, asker.correlation
+                )
+            )
+        if asker.settled is not None:
+            asker.settled(outcome)
+
+    def _upstream(
+        self,
+        charger_id: str,
+        message: Message,
+        action: str | None,
+        marks: tuple[tuple[str, str], ...],
+    ) -> Outgoing:
+        topic = self._topics.upstream(charger_id, message, action)
+        replay_topic = self._topics.replay(charger_id, message, action)
+        return self._outgoing(charger_id, topic, message, action, marks, replay_topic=replay_topic)
+
+    def _outgoing(
+        self,
+        charger_id: str,
+        topic: str,
+        message: Message,
+        action: str | None,
+        marks: tuple[tuple[str, str], ...],
+        correlation: bytes | None = None,
+        replay_topic: str | None = None,
+    ) -> Outgoing:
+        added = (("received-at", utc(datetime.now(UTC))), ("message-id", new_id()))
+        rank = outbox.ORDINARY
+        if isinstance(message, Call | Send):
+            rank = _RANKS.get(message.action, outbox.ORDINARY)
+        elif action == "Heartbeat":
+            rank = outbox.HEARTBEAT
+        return Outgoing(
+            charger_id,
+            topic,
+            payload.write(message, action),
+            added + marks,
+            rank,
+            replay_topic,
+            correlation,
+        )
+
+
+def new_id() -> str:
+    """Return an id for a Call, of 32 characters."""
+    return secrets.token_hex(16)
+
+
+def _marks(
+    repairs: tuple[str, ...], warnings: tuple[str, ...], *, late: bool = False
+) -> tuple[tuple[str, str], ...]:
+    marks = [("late", "true")] if late else []
+    if repairs:
+        marks.append(("repaired", "; ".join(repairs)))
+    marks += [("warning", warning) for warning in warnings]
+    return tuple(marks)

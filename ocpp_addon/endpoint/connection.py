@@ -1,0 +1,344 @@
+"""One charger's WebSocket: frames into its session, the session's effects out, in order."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aiohttp import WSMsgType, web
+
+from ocpp_addon.endpoint.history import History
+from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.errors import StorageError
+from ocpp_addon.ocpp.effects import (
+    Answer,
+    Answered,
+    Close,
+    Command,
+    Effect,
+    Hold,
+    Note,
+    Publish,
+    Settle,
+    Transmit,
+)
+from ocpp_addon.ocpp.frame import encode
+from ocpp_addon.ocpp.messages import (
+    Call,
+    CallError,
+    CallResult,
+    CallResultError,
+    Message,
+    Send,
+)
+from ocpp_addon.ocpp.session import Session
+from ocpp_addon.text import printable
+
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
+BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
+FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropped
+NOTES_LIMIT = 5  # lines of the log about odd frames, per charger
+NOTES_WINDOW = 60.0  # and this many seconds
+
+
+class Ports(Protocol):
+    """What a connection asks of the hall."""
+
+    def opened(self, connection: "Connection") -> None:
+        """Learn that a charger is connected."""
+
+    def closed(self, connection: "Connection") -> None:
+        """Learn that a connection has ended; a newer one of the same charger may be there."""
+
+    async def publish(self, connection: "Connection", effect: Publish) -> None:
+        """Publish a message of the charger; return once it is safe, else StorageError."""
+
+    async def hold(self, connection: "Connection", effect: Hold) -> None:
+        """Keep a message of a charger that waits for approval, else StorageError."""
+
+    async def answer(self, connection: "Connection", effect: Answer) -> CallResult | CallError:
+        """Return the built-in central system's answer, else StorageError."""
+
+    def answered(self, connection: "Connection", effect: Answered) -> None:
+        """Learn how a Call was answered."""
+
+    def settle(self, connection: "Connection", effect: Settle) -> None:
+        """Report the outcome of a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ping:
+    """Send a WebSocket ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pong:
+    """Answer a WebSocket ping."""
+
+    data: bytes
+
+
+_Work = Effect | _Ping | _Pong
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What the handshake told about a charger; the secret is kept for an approval."""
+
+    charger_id: str
+    address: str
+    offered: tuple[str, ...]
+    secret: bytes | None = field(repr=False)
+    authenticated: bool  # by a password
+
+
+class Connection:
+    """Read frames in one task and perform effects in another, the only one that writes.
+
+    The reader must always be back at the socket soon, since aiohttp handles pings only there;
+    when too many effects wait, it stops reading, and TCP slows the charger down.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        websocket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        session: Session,
+        liveness: Liveness,
+        history: History,
+        ports: Ports,
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.peer = peer
+        self.session = session
+        self.liveness = liveness
+        self.history = history
+        self.connected_at = datetime.now(UTC)
+        self.last_seen = self.connected_at
+        self.end_reason = "the charger closed the connection"
+        self._websocket = websocket
+        self._transport = transport
+        self._ports = ports
+        self._loop = asyncio.get_running_loop()
+        self._work: asyncio.Queue[list[_Work] | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._ended = False
+        self._notes = 0
+        self._notes_since = 0.0
+
+    @property
+    def charger_id(self) -> str:
+        """Return the charger's id."""
+        return self.peer.charger_id
+
+    async def run(self) -> None:
+        """Serve the charger until the connection has ended."""
+        self._ports.opened(self)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(
+                    self._perform_for_ever(), name=f"effects {printable(self.charger_id)}"
+                )
+                try:
+                    await self._read()
+                finally:
+                    self._end()
+                    self._work.put_nowait(None)
+        finally:
+            self._ports.closed(self)
+
+    def command(self, command: Command) -> None:
+        """Send a Call to the charger; its outcome is settled in any case."""
+        effects = self.session.command(command, self._loop.time())
+        if self._ended:
+            effects = self.session.closed(self._loop.time())
+        self._perform_soon(effects)
+
+    def forward(self, message: CallResult | CallError | CallResultError | Send) -> None:
+        """Send what MQTT has for the charger and expects no outcome of."""
+        if self._work.qsize() >= FORWARD_LIMIT:
+            self._note("messages from MQTT are dropped: the charger does not read")
+            return
+        self._perform_soon(self.session.forward(message, self._loop.time()))
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        self._perform_soon(self.session.tick(now))
+        due = self.liveness.tick(now)
+        if due == "ping":
+            self._work.put_nowait([_Ping()])
+        elif due == "gone":
+            self.abort("the charger has gone silent")
+
+    async def is_alive(self, patience: float) -> bool:
+        """Ping the charger and tell whether anything comes back within `patience` seconds."""
+        self._heard.clear()
+        self._work.put_nowait([_Ping()])
+        try:
+            async with asyncio.timeout(patience):
+                await self._heard.wait()
+        except TimeoutError:
+            return False
+        return not self._ended
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection without a Close frame: some chargers never redial after one."""
+        if not self._ended:
+            self.end_reason = reason
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
+        """Report what can no longer be answered, at once and only once."""
+        if not self._ended:
+            self._ended = True
+            self._room.set()
+            self._perform_soon(self.session.closed(self._loop.time()))
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            now = self._loop.time()
+            kind = message.type
+            if kind is WSMsgType.TEXT:
+                self._receive(message.data, now)
+            elif kind is WSMsgType.BINARY:
+                # Against the specification, but some chargers send text so.
+                self._receive(message.data.decode("utf-8", "replace"), now)
+            elif kind is WSMsgType.PING:
+                self.liveness.heard(now)
+                self._work.put_nowait([_Pong(bytes(message.data))])
+            elif kind is WSMsgType.PONG:
+                self.liveness.ponged(now)
+            else:
+                if kind is WSMsgType.ERROR:
+                    self.end_reason = f"a WebSocket error: {printable(message.data, 120)}"
+                return
+            self.last_seen = datetime.now(UTC)
+            self._heard.set()
+            if self._work.qsize() > BACKLOG_LIMIT and not self._ended:
+                self._room.clear()
+                await self._room.wait()
+
+    def _receive(self, text: str, now: float) -> None:
+        self.liveness.heard(now)
+        effects = self.session.receive(text, now)
+        message, repairs, warnings = _subject(effects)
+        self.history.add(datetime.now(UTC), now, "received", text, message, repairs, warnings)
+        if effects:
+            self._work.put_nowait(list(effects))
+
+    def _perform_soon(self, effects: list[Effect]) -> None:
+        # Outcomes do not wait for a charger that reads slowly; everything else keeps its order.
+        later: list[_Work] = []
+        for effect in effects:
+            if isinstance(effect, Settle):
+                self._ports.settle(self, effect)
+            else:
+                later.append(effect)
+        if later:
+            self._work.put_nowait(later)
+
+    async def _perform_for_ever(self) -> None:
+        while (work := await self._work.get()) is not None:
+            if self._work.qsize() <= BACKLOG_LIMIT // 2:
+                self._room.set()
+            await self._perform_all(work)
+
+    async def _perform_all(self, work: "list[_Work] | list[Effect]") -> None:
+        for effect in work:
+            try:
+                await self._perform(effect)
+            except StorageError as error:
+                # What could not be made safe must not be acknowledged: the charger keeps it.
+                call = effect.call if isinstance(effect, Answer | Hold) else None
+                if isinstance(effect, Publish) and isinstance(effect.message, Call):
+                    call = effect.message
+                self._note(str(error))
+                if call is not None:
+                    refusal = CallError(call.unique_id, "InternalError", "storage is unavailable")
+                    await self._perform_all(self.session.answer(call, refusal))
+                return
+
+    async def _perform(self, effect: _Work) -> None:
+        match effect:
+            case Publish():
+                await self._ports.publish(self, effect)
+            case Answer():
+                response = await self._ports.answer(self, effect)
+                await self._perform_all(self.session.answer(effect.call, response))
+            case Transmit():
+                await self._transmit(effect.message)
+            case Settle():
+                self._ports.settle(self, effect)
+            case Answered():
+                self._ports.answered(self, effect)
+            case Hold():
+                await self._ports.hold(self, effect)
+            case Note():
+                self._note(effect.text)
+            case Close():
+                self.end_reason = effect.reason
+                reason = effect.reason.encode()[:120]
+                closing = self._websocket.close(code=effect.code, message=reason, drain=False)
+                await self._write(closing)
+            case _Ping():
+                await self._write(self._websocket.ping())
+            case _Pong():
+                await self._write(self._websocket.pong(effect.data))
+
+    async def _transmit(self, message: Message) -> None:
+        try:
+            text = encode(message)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._note(f"a message for the charger is no JSON: {error}")
+            return
+        self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
+        await self._write(self._websocket.send_str(text))
+
+    async def _write(self, writing: Awaitable[object]) -> None:
+        """Write to the socket; a charger that does not read is cut.
+
+        The write itself is never cancelled: aiohttp would cancel others that wait with it.
+        """
+        cut = self._loop.call_later(SEND_TIMEOUT, self.abort, "the charger does not read")
+        try:
+            await writing
+        except (ConnectionError, RuntimeError):
+            pass  # the connection has ended: the reader sees it too
+        finally:
+            cut.cancel()
+
+    def _note(self, text: str) -> None:
+        now = self._loop.time()
+        if now - self._notes_since >= NOTES_WINDOW:
+            self._notes, self._notes_since = 0, now
+        self._notes += 1
+        if self._notes <= NOTES_LIMIT:
+            log.warning("%s: %s", printable(self.charger_id), printable(text, 200))
+
+
+def _subject(
+    effects: list[Effect],
+) -> tuple[Message | None, tuple[str, ...], tuple[str, ...]]:
+    """Return the received message that effects are about, as far as they tell."""
+    for effect in effects:
+        match effect:
+            case Publish():
+                return effect.message, effect.repairs, effect.warnings
+            case Settle():
+                return effect.outcome, effect.repairs, effect.warnings
+            case Hold():
+                return effect.call, effect.repairs, effect.warnings
+            case Answer():
+                return effect.call, (), ()
+            case Note():
+                return None, (), (effect.text,)
+    return None, (), ()

@@ -1,0 +1,396 @@
+"""Where chargers connect: the listening sockets, the handshake, and who is connected."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal, Self
+
+from aiohttp import web
+
+from ocpp_addon.endpoint import handshake, lobby
+from ocpp_addon.endpoint.admission import Admission, Admitted, Knock, Refusal
+from ocpp_addon.endpoint.attempts import Attempts
+from ocpp_addon.endpoint.connection import Connection, Peer, Ports
+from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.endpoint.history import History
+from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.endpoint.passwords import Passwords
+from ocpp_addon.endpoint.throttle import Throttle
+from ocpp_addon.ocpp.session import Policy, Session, Validate
+from ocpp_addon.ocpp.version import Version
+from ocpp_addon.text import printable
+
+log = logging.getLogger(__name__)
+
+LARGEST_MESSAGE = 128 * 1024  # bytes
+HANDSHAKE_TIMEOUT = 10.0  # seconds for the answer to a handshake to leave
+SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
+PROOF_OF_LIFE = 2.0  # seconds that the connection of an unprotected charger has to answer a ping
+TICK = 0.25  # seconds: how exact time-outs are
+HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
+CONTEST_LIMIT = 4  # newcomers with one id that may wait for the same decision
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """The options of this room; intervals in seconds."""
+
+    host: str | None
+    port: int
+    tls_port: int
+    tls: ssl.SSLContext | None
+    unknown_chargers: Literal["ask", "accept", "refuse"]
+    ping_interval: float
+    heartbeat_interval: float
+    reserved: frozenset[str]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    policy: Policy
+
+
+class Endpoint:
+    """Accept chargers and keep the connection of each.
+
+    `admit` is awaited before a handshake completes, so that no command published after it can
+    be missed.
+    """
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        credentials: Credentials,
+        passwords: Passwords,
+        validate: Validate,
+        ports: Ports,
+        admit: Callable[[str, Version, bool], Awaitable[None]],
+    ) -> None:
+        self.attempts = Attempts()
+        self.credentials = credentials
+        self.connections: dict[str, Connection] = {}
+        self.takeovers = 0
+        self._settings = settings
+        self._passwords = passwords
+        self._validate = validate
+        self._ports = ports
+        self._admit = admit
+        self._admission = Admission(
+            credentials,
+            passwords,
+            settings.unknown_chargers,
+            settings.reserved,
+            self._pending_ids,
+        )
+        self._histories: dict[str, History] = {}
+        self._last_seen: dict[str, datetime] = {}
+        self._takeover_throttle = Throttle(3, 60, 60)
+        self._contests: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._servers: list[asyncio.Server] = []
+        self._waiting: list[lobby.Waiting] = []
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=1024)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.5
+        )
+        await self._runner.setup()
+        await self._listen(self._settings.port, None)
+        if self._settings.tls is not None:
+            await self._listen(self._settings.tls_port, self._settings.tls)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening and drop every charger, without Close frames."""
+        for server in self._servers:
+            server.close()
+        for waiting in self._waiting:
+            waiting.close()
+        for connection in list(self.connections.values()):
+            connection.abort("the gateway stops")
+        self._servers.clear()
+        self._waiting.clear()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+            self._passwords.close()
+
+    @property
+    def ports(self) -> list[int]:
+        """Return the port numbers that are listened on, plain first."""
+        return [server.sockets[0].getsockname()[1] for server in self._servers]
+
+    async def run(self) -> None:
+        """Let time pass for every connection; until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK)
+            now = loop.time()
+            for connection in list(self.connections.values()):
+                connection.tick(now)
+
+    def connection(self, charger_id: str) -> Connection | None:
+        """Return the open connection of a charger."""
+        return self.connections.get(charger_id)
+
+    def last_seen(self, charger_id: str) -> datetime | None:
+        """Return when a charger that is not connected was last heard of."""
+        return self._last_seen.get(charger_id)
+
+    def history(self, charger_id: str) -> History | None:
+        """Return the last frames of a charger."""
+        return self._histories.get(charger_id)
+
+    async def set_password(self, charger_id: str, secret: bytes | None) -> None:
+        """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
+        record = await self._passwords.hash(secret) if secret else None
+        await self.credentials.put(charger_id, record)
+
+    async def forget(self, charger_id: str) -> None:
+        """Make a charger unknown and drop its connection. Raises StorageError."""
+        await self.credentials.remove(charger_id)
+        self._histories.pop(charger_id, None)
+        connection = self.connections.get(charger_id)
+        if connection is not None:
+            connection.abort("the charger was forgotten")
+
+    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> None:
+        assert self._runner is not None and self._runner.server is not None
+        waiting = lobby.Waiting(lobby.MAX_WAITING_TLS if tls else lobby.MAX_WAITING)
+        server = await lobby.listen(
+            self._runner.server, self._refused_early, self._settings.host, port, tls,
+            waiting=waiting,
+        )  # fmt: skip
+        self._waiting.append(waiting)
+        self._servers.append(server)
+        log.info("Chargers connect to port %d%s", self.ports[-1], " (TLS)" if tls else "")
+
+    def _refused_early(self, address: str, code: str) -> None:
+        self._note_attempt(address, None, code)
+
+    def _note_attempt(
+        self, address: str, charger_id: str | None, code: str, **facts: object
+    ) -> None:
+        attempt = self.attempts.add(datetime.now(UTC), address, charger_id, code, **facts)
+        # The same failure again and again is one line, not a flood.
+        if attempt.count in (1, 10, 100) or attempt.count % 1000 == 0:
+            log.warning(
+                "Refused %s from %s: %s%s",
+                printable(charger_id or "a connection"),
+                printable(address),
+                attempt.reason,
+                f" ({attempt.count} times)" if attempt.count > 1 else "",
+            )
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        address = self._address(request)
+        try:
+            return await self._serve(request, address)
+        except Refusal as refusal:
+            self._note_attempt(address, refusal.charger_id, refusal.code, detail=str(refusal))
+            return web.Response(status=refusal.status, text=f"{refusal}\n", headers=refusal.headers)
+
+    async def _serve(self, request: web.Request, address: str) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket" or request.method != "GET":
+            headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            raise Refusal(426, "not_a_websocket", "Chargers connect here.", None, headers)
+        admitted = await self._admission.decide(
+            Knock(
+                request.raw_path.partition("?")[0],
+                address,
+                tuple(request.headers.getall("Authorization", ())),
+                request.headers.get("Origin"),
+            )
+        )
+        if request.headers.get("Sec-WebSocket-Version", "13").strip() != "13":
+            headers = {"Sec-WebSocket-Version": "13"}
+            sentence = "Only version 13 of the WebSocket protocol is spoken."
+            raise Refusal(426, "not_a_websocket", sentence, admitted.charger_id, headers)
+        choice = handshake.choose_subprotocol(request.headers.getall("Sec-WebSocket-Protocol", ()))
+        websocket = web.WebSocketResponse(
+            protocols=(choice.spelling,) if choice.spelling else (),
+            autoping=False,
+            heartbeat=None,
+            compress=False,  # OCPP-J 1.6 5.1, and it costs 100 KiB a connection
+            max_msg_size=LARGEST_MESSAGE + 1,
+            timeout=1.0,
+        )
+        if choice.spelling is not None:
+            # aiohttp looks at the first line of several only.
+            websocket.headers["Sec-WebSocket-Protocol"] = choice.spelling
+        if choice.version is None:
+            return await self._dismiss(request, websocket, admitted, address, choice.offered)
+        await self._make_way(admitted)
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            try:
+                async with asyncio.timeout(SUBSCRIBE_PATIENCE):
+                    await self._admit(admitted.charger_id, choice.version, admitted.pending)
+            except TimeoutError:
+                log.debug("%s: the broker is slow to subscribe", printable(admitted.charger_id))
+            await _prepare(websocket, request)
+        peer = Peer(
+            admitted.charger_id, address, choice.offered, admitted.secret, admitted.authenticated
+        )
+        await self._converse(request, websocket, peer, choice.version, admitted.pending)
+        return websocket
+
+    async def _converse(
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        peer: Peer,
+        version: Version,
+        pending: bool,
+    ) -> None:
+        transport = request.transport
+        if transport is None:  # gone already
+            return
+        charger_id = peer.charger_id
+        if pending and charger_id in self.credentials:  # approved while it connected
+            pending = False
+        settings = self._settings
+        connection = Connection(
+            peer,
+            websocket,
+            transport,
+            Session(version, settings.policy, self._validate, pending=pending),
+            Liveness(
+                settings.ping_interval,
+                settings.heartbeat_interval,
+                asyncio.get_running_loop().time(),
+            ),
+            self._history_of(charger_id),
+            self._ports,
+        )
+        older = self.connections.get(charger_id)
+        self.connections[charger_id] = connection
+        if older is not None:
+            older.abort("a newer connection took its place")
+        log.info(
+            "%s connected from %s with OCPP %s%s",
+            printable(charger_id),
+            printable(peer.address),
+            version.number,
+            ", waits for approval" if pending else "",
+        )
+        try:
+            await connection.run()
+        finally:
+            if self.connections.get(charger_id) is connection:
+                del self.connections[charger_id]
+            self._last_seen[charger_id] = connection.last_seen
+            if len(self._last_seen) > HISTORIES_LIMIT:
+                del self._last_seen[next(iter(self._last_seen))]
+            log.info("%s disconnected: %s", printable(charger_id), connection.end_reason)
+
+    async def _dismiss(
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        admitted: Admitted,
+        address: str,
+        offered: Iterable[str],
+    ) -> web.StreamResponse:
+        """Complete the handshake without a sub-protocol, then close (OCPP-J 3.2)."""
+        self._note_attempt(
+            address, admitted.charger_id, "no_common_subprotocol", offered=", ".join(offered)
+        )
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            await _prepare(websocket, request)
+            await websocket.close(code=1002, message=b"no common sub-protocol", drain=False)
+        return websocket
+
+    async def _make_way(self, admitted: Admitted) -> None:
+        """Decide what becomes of an older connection with the same id; raises Refusal."""
+        charger_id = admitted.charger_id
+        lock, waiting = self._contests.get(charger_id, (asyncio.Lock(), 0))
+        if waiting >= CONTEST_LIMIT:
+            sentence = "Too many connections with this id at once."
+            raise Refusal(429, "takeover_throttled", sentence, charger_id, {"Retry-After": "10"})
+        self._contests[charger_id] = (lock, waiting + 1)
+        try:
+            async with lock:
+                await self._make_way_alone(admitted)
+        finally:
+            lock, waiting = self._contests.pop(charger_id)
+            if waiting > 1:
+                self._contests[charger_id] = (lock, waiting - 1)
+
+    async def _make_way_alone(self, admitted: Admitted) -> None:
+        charger_id = admitted.charger_id
+        older = self.connections.get(charger_id)
+        if older is None:
+            return
+        now = asyncio.get_running_loop().time()
+        wait = self._takeover_throttle.blocked(charger_id, now)
+        if wait:
+            sentence = "Connections with this id replace each other too often."
+            headers = {"Retry-After": str(int(wait) + 1)}
+            raise Refusal(429, "takeover_throttled", sentence, charger_id, headers)
+        if not admitted.authenticated and await older.is_alive(PROOF_OF_LIFE):
+            sentence = "Another connection with this id is alive."
+            raise Refusal(409, "other_connection_alive", sentence, charger_id)
+        self._takeover_throttle.count(charger_id, now)
+        self.takeovers += 1
+        log.warning("%s: a newer connection takes the place of the old", printable(charger_id))
+
+    def _address(self, request: web.Request) -> str:
+        remote = request.remote or ""
+        if not self._settings.trusted_proxies:
+            return remote
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        chain = [part.strip() for part in forwarded.split(",") if part.strip()] + [remote]
+        # From the nearest on: the first that is no trusted proxy is the client.
+        for address in reversed(chain):
+            if not self._is_trusted(address):
+                return address
+        return chain[0]
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._settings.trusted_proxies)
+
+    def _history_of(self, charger_id: str) -> History:
+        history = self._histories.pop(charger_id, None) or History()
+        self._histories[charger_id] = history
+        if len(self._histories) > HISTORIES_LIMIT:
+            del self._histories[next(iter(self._histories))]
+        return history
+
+    def _pending_ids(self) -> set[str]:
+        return {
+            charger_id
+            for charger_id, connection in self.connections.items()
+            if connection.session.pending
+        }
+
+
+async def _prepare(websocket: web.WebSocketResponse, request: web.Request) -> None:
+    try:
+        await websocket.prepare(request)
+    except web.HTTPException as error:
+        sentence = "The WebSocket handshake is incomplete."
+        raise Refusal(error.status, "bad_http", sentence) from None
+
+
+def tls_context(certfile: str, keyfile: str, client_ca: str | None) -> ssl.SSLContext:
+    """Return the context for chargers: TLS 1.2 or newer; `client_ca` asks for certificates.
+
+    Raises OSError or ssl.SSLError for files that are missing or broken.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certfile, keyfile)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

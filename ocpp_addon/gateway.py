@@ -1,0 +1,309 @@
+"""Compose the rooms into a gateway and run it: every task and every resource has its place here."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import ssl
+from contextlib import AsyncExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
+from ocpp_addon.config import MqttSettings, Settings
+from ocpp_addon.database import Database
+from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
+from ocpp_addon.endpoint.passwords import Busy, Passwords
+from ocpp_addon.endpoint.server import Endpoint, EndpointSettings, tls_context
+from ocpp_addon.errors import GatewayError, OptionsError
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.management import Management
+from ocpp_addon.mqtt.broker import Broker
+from ocpp_addon.mqtt.link import Address
+from ocpp_addon.mqtt.outbox import Outbox
+from ocpp_addon.mqtt.retained import Retained
+from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.ocpp.session import Policy
+from ocpp_addon.ocpp.validation import Validator
+from ocpp_addon.ocpp.version import Version
+from ocpp_addon.schemas import heavy_schemas, load_schema
+from ocpp_addon.supervisor import Supervisor
+from ocpp_addon.text import printable
+from ocpp_addon.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0  # seconds that a stop waits for the broker, in each of its two steps
+DATABASE = "gateway.sqlite3"
+CREDENTIALS = "chargers.json"
+
+
+def check(settings: Settings) -> None:
+    """Raise OptionsError if settings that are right one by one do not fit together."""
+    reserved = _reserved(_topics(settings))
+    for charger in settings.chargers:
+        try:
+            checked_id(charger.id, reserved)
+        except UnusableId as error:
+            raise OptionsError(f"chargers: {error}") from None
+    _chargers_tls(settings)
+    _broker_tls(settings.mqtt)
+
+
+async def run(settings: Settings, data: Path, options: Path | None = None) -> int:
+    """Run until SIGTERM or SIGINT and return the exit code.
+
+    `data` is the folder for everything that is kept; `options` is the file that the settings came
+    from: once its `chargers` are stored, they are removed from it.
+    """
+    check(settings)
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    try:
+        async with Gateway(settings, data, options) as gateway:
+            await gateway.serve(stop)
+    except (GatewayError, OSError) as error:
+        log.error("The gateway cannot start: %s", error)
+        return 1
+    except ExceptionGroup as failures:
+        log.error("A part of the gateway has failed, so it stops", exc_info=failures)
+        return 1
+    return 0
+
+
+class Gateway:
+    """Hold the rooms together; entered, it listens, and `serve` lets it work."""
+
+    def __init__(self, settings: Settings, data: Path, options: Path | None = None) -> None:
+        self._settings = settings
+        self._data = data
+        self._options = options
+        self._resources = AsyncExitStack()
+        self._validator = Validator(load_schema)
+        self._warm: set[Version] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self.endpoint: Endpoint
+        self.web: WebServer
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as resources:
+            await self._open(resources)
+            self._resources = resources.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._resources.aclose()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then leave in good order; raises what a room fails with."""
+        parts = {
+            "broker": self._broker.run(),
+            "outbox": self._outbox.run(),
+            "retained": self._retained.run(),
+            "endpoint": self.endpoint.run(),
+            "home": self._home.run(),
+        }
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            running = [tasks.create_task(part, name=name) for name, part in parts.items()]
+            await stop.wait()
+            log.info("Stopping")
+            await self._leave()
+            for task in running:
+                task.cancel()
+        log.info("Stopped")
+
+    async def _open(self, resources: AsyncExitStack) -> None:
+        settings, data = self._settings, self._data
+        data.mkdir(parents=True, exist_ok=True)
+        topics = _topics(settings)
+        reserved = _reserved(topics)
+        problems: list[str] = []
+        session = await resources.enter_async_context(aiohttp.ClientSession())
+        self._supervisor = _supervisor(session)
+        database = await Database.open(data / DATABASE, (*Outbox.TABLES, *CentralSystem.TABLES))
+        resources.push_async_callback(database.close)
+        if database.problem:
+            problems.append(database.problem)
+        credentials = await Credentials.load(data / CREDENTIALS)
+        self._home = await CentralSystem.open(
+            database,
+            tag_policy=settings.tag_policy,
+            heartbeat_interval=settings.heartbeat_interval,
+        )
+        resources.push_async_callback(self._home.close)
+        self._broker = Broker(self._address, topics.gateway)
+        self._outbox = await Outbox.open(self._broker, database, settings.outbox_limit)
+        self._retained = Retained(self._broker, topics.gateway)
+        self._retained.set(topics.gateway, ONLINE)
+        for charger_id in credentials.ids():
+            self._retained.set(topics.presence(charger_id), OFFLINE)
+        self._topics = topics
+        self._bridge = Bridge(topics, self._broker, self._outbox, self._retained, self._home)
+        passwords = Passwords()
+        await self._take_in(credentials, passwords)
+        self.endpoint = self._bridge.endpoint = Endpoint(
+            EndpointSettings(
+                settings.host,
+                settings.port,
+                settings.tls_port,
+                _chargers_tls(settings),
+                settings.unknown_chargers,
+                settings.ping_interval,
+                settings.heartbeat_interval,
+                reserved,
+                settings.trusted_proxies,
+                Policy(
+                    settings.central_system,
+                    settings.answer_timeout,
+                    settings.validation,
+                    settings.call_timeout,
+                    settings.queue_limit,
+                ),
+            ),
+            credentials,
+            passwords,
+            self._validator.findings,
+            self._bridge,
+            self._admit,
+        )
+        management = Management(
+            self.endpoint, self._bridge, self._home, self._broker, self._outbox, reserved, problems
+        )
+        self.web = WebServer(
+            management,
+            host=settings.web_host,
+            port=settings.web_port,
+            token=settings.web_token,
+            ingress=self._supervisor is not None,
+        )
+        await resources.enter_async_context(self.web)
+        await resources.enter_async_context(self.endpoint)
+
+    async def _leave(self) -> None:
+        """Say goodbye: nothing acknowledged gets lost, and everybody learns that we are gone."""
+        await self.endpoint.close()
+        self._retained.set(self._topics.gateway, OFFLINE)
+        await self._retained.flush(PATIENCE)
+        await self._outbox.close(PATIENCE)
+        await self._broker.close()
+
+    async def _admit(self, charger_id: str, version: Version, pending: bool) -> None:
+        if version not in self._warm and self._tasks is not None:
+            # Some schemas of 2.x take long to compile: do it before they are needed.
+            self._warm.add(version)
+            work = asyncio.to_thread(self._validator.prepare, version, heavy_schemas(version))
+            self._tasks.create_task(work, name=f"schemas of OCPP {version.number}")
+        await self._bridge.admit(charger_id, version, pending)
+
+    async def _take_in(self, credentials: Credentials, passwords: Passwords) -> None:
+        """Store the chargers of the options and empty that inbox."""
+        async with asyncio.TaskGroup() as tasks:
+            for charger in self._settings.chargers:
+                secret = charger.password.encode() if charger.password else None
+                tasks.create_task(_take_in_one(credentials, passwords, charger.id, secret))
+        if self._settings.chargers:
+            try:
+                await self._empty_inbox()
+            except (GatewayError, OSError) as error:
+                log.warning("The chargers could not be removed from the options: %s", error)
+
+    async def _empty_inbox(self) -> None:
+        if self._supervisor is not None:
+            info = await self._supervisor.self_info()
+            await self._supervisor.set_options({**info["options"], "chargers": []})
+        elif self._options is not None:
+            await asyncio.to_thread(_rewrite_without_chargers, self._options)
+
+    async def _address(self) -> Address:
+        mqtt = self._settings.mqtt
+        if mqtt.host is None and self._supervisor is not None:
+            mqtt = await self._supervisor.mqtt_service()
+        return Address(
+            mqtt.host or "127.0.0.1",
+            mqtt.port,
+            mqtt.username,
+            mqtt.password,
+            _broker_tls(mqtt),
+            mqtt.client_id or _client_id(self._settings.name, self._data),
+        )
+
+
+async def _take_in_one(
+    credentials: Credentials, passwords: Passwords, charger_id: str, secret: bytes | None
+) -> None:
+    record = credentials.password(charger_id)
+    if charger_id in credentials and (record is None) == (secret is None):
+        if record is None or secret is None:
+            return
+        try:
+            if await passwords.verify(charger_id, record, secret):
+                return
+        except Busy:  # then it is hashed again, which is right as well
+            pass
+    await credentials.put(charger_id, await passwords.hash(secret) if secret else None)
+    log.info("%s is known now", printable(charger_id))
+
+
+def _rewrite_without_chargers(options: Path) -> None:
+    content: dict[str, Any] = json.loads(options.read_text("utf-8-sig"))
+    content["chargers"] = []
+    draft = options.with_name(f"{options.name}.new")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    draft.replace(options)
+
+
+def _topics(settings: Settings) -> Topics:
+    return Topics(settings.topics, settings.name, settings.discovery_prefix)
+
+
+def _reserved(topics: Topics) -> frozenset[str]:
+    return RESERVED | topics.literals
+
+
+def _supervisor(session: aiohttp.ClientSession) -> Supervisor | None:
+    token = os.environ.get("SUPERVISOR_TOKEN")
+    return Supervisor(session, token) if token else None
+
+
+def _chargers_tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.ssl:
+        return None
+    client_ca = str(settings.client_ca) if settings.client_ca else None
+    try:
+        return tls_context(str(settings.certfile), str(settings.keyfile), client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise OptionsError(
+            f"ssl: certfile {settings.certfile}, keyfile {settings.keyfile} or client_ca cannot"
+            f" be used: {error}."
+        ) from None
+
+
+@lru_cache(maxsize=2)
+def _broker_tls(mqtt: MqttSettings) -> ssl.SSLContext | None:
+    if not mqtt.tls:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(mqtt.ca) if mqtt.ca else None)
+    except (OSError, ssl.SSLError) as error:
+        raise OptionsError(f"mqtt.ca: {mqtt.ca} cannot be used: {error}.") from None
+
+
+def _client_id(name: str, data: Path) -> str:
+    """Return an MQTT client id that is the same after a restart and another's on no other host.
+
+    The broker then ends an old connection of ours, and with it its will, before the new one.
+    """
+    place = f"{socket.gethostname()}|{data.resolve()}|{name}"
+    slug = re.sub(r"[^A-Za-z0-9]", "", name)[:8]
+    return f"ocpp-{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"

@@ -1,0 +1,242 @@
+"""What a person may see and do, for the HTTP API: the knowledge of all rooms put together."""
+
+import re
+from typing import Any
+
+from ocpp_addon.bridge import Bridge
+from ocpp_addon.endpoint.connection import Connection
+from ocpp_addon.endpoint.history import Entry
+from ocpp_addon.endpoint.identity import UnusableId, checked_id
+from ocpp_addon.endpoint.server import Endpoint
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.mqtt.broker import Broker
+from ocpp_addon.mqtt.outbox import Outbox
+from ocpp_addon.ocpp import jsontext
+from ocpp_addon.ocpp.messages import MESSAGE_TYPES, CallError, CallResult, CallResultError
+from ocpp_addon.ocpp.repair import repair
+from ocpp_addon.text import utc
+from ocpp_addon.web.backend import Refused, TagEntry
+
+_SECRET_KEY = re.compile(r"authorizationkey|password|secret|token", re.IGNORECASE)
+_USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+HIDDEN = "•••"
+
+
+class Management:
+    """Implement the web room's Backend."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        bridge: Bridge,
+        home: CentralSystem,
+        broker: Broker,
+        outbox: Outbox,
+        reserved: frozenset[str],
+        problems: list[str],
+    ) -> None:
+        self._endpoint = endpoint
+        self._bridge = bridge
+        self._home = home
+        self._broker = broker
+        self._outbox = outbox
+        self._reserved = reserved
+        self._problems = problems
+
+    def health(self) -> dict[str, Any]:
+        """Tell how the gateway is; degraded means that something needs a person."""
+        connections = self._endpoint.connections.values()
+        pending = sum(one.session.pending for one in connections)
+        problems = [
+            *self._problems,
+            *([self._endpoint.credentials.problem] if self._endpoint.credentials.problem else []),
+            *([self._broker.problem] if self._broker.problem else []),
+            *([self._outbox.problem] if self._outbox.problem else []),
+        ]
+        return {
+            "status": "degraded" if problems else "ok",
+            "broker": "connected" if self._broker.connected else "disconnected",
+            "problems": problems,
+            "chargers": {
+                "known": len(self._endpoint.credentials.ids()),
+                "connected": len(connections) - pending,
+                "pending": pending,
+            },
+            "outbox": {
+                "stored": len(self._outbox),
+                "set_aside": self._outbox.set_aside,
+                "dropped": self._outbox.dropped,
+            },
+            "takeovers": self._endpoint.takeovers,
+        }
+
+    def chargers(self) -> list[dict[str, Any]]:
+        """Return every charger that is known or connected."""
+        ids = {*self._endpoint.credentials.ids(), *self._endpoint.connections}
+        return [self._charger(charger_id) for charger_id in sorted(ids)]
+
+    def charger(self, charger_id: str) -> dict[str, Any] | None:
+        """Return one charger."""
+        known = charger_id in self._endpoint.credentials
+        if not known and self._endpoint.connection(charger_id) is None:
+            return None
+        return self._charger(charger_id)
+
+    async def set_password(self, charger_id: str, password: str | None) -> None:
+        """Make a charger known and set its password; None or "" = none."""
+        try:
+            checked_id(charger_id, self._reserved)
+        except UnusableId as error:
+            raise Refused("bad_id", str(error), 400) from None
+        await self._endpoint.set_password(charger_id, password.encode() if password else None)
+        connection = self._endpoint.connection(charger_id)
+        if connection is None or not connection.session.pending:
+            await self._bridge.make_known(charger_id)
+        elif password and not _same_secret(connection, password):
+            connection.abort("its password was set")
+            await self._bridge.make_known(charger_id)
+        else:
+            await self._bridge.approve(connection)
+
+    async def forget(self, charger_id: str) -> bool:
+        """Forget a charger and drop it; False if there is none."""
+        if self.charger(charger_id) is None:
+            return False
+        await self._endpoint.forget(charger_id)
+        await self._bridge.make_unknown(charger_id)
+        return True
+
+    async def approve(self, charger_id: str, connection: str) -> None:
+        """Let a waiting charger in, with the secret that the named connection presented."""
+        waiting = self._endpoint.connection(charger_id)
+        if waiting is None or not waiting.session.pending:
+            raise Refused("not_waiting", "No charger with this id waits for approval.", 404)
+        if waiting.id != connection:
+            raise Refused(
+                "other_connection",
+                "The charger has connected anew since: look at it again before approving it.",
+                409,
+            )
+        await self._endpoint.set_password(charger_id, waiting.peer.secret)
+        await self._bridge.approve(waiting)
+
+    async def disconnect(self, charger_id: str) -> bool:
+        """Drop a charger's connection; False if it has none."""
+        connection = self._endpoint.connection(charger_id)
+        if connection is None:
+            return False
+        connection.abort("a person disconnected it")
+        return True
+
+    async def call(
+        self, charger_id: str, action: str, payload: dict[str, Any]
+    ) -> CallResult | CallError:
+        """Send a Call and return its outcome."""
+        return await self._bridge.call(charger_id, action, payload)
+
+    def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
+        """Return the last frames of a charger, oldest first, secrets hidden."""
+        history = self._endpoint.history(charger_id)
+        if history is None:
+            return None if self.charger(charger_id) is None else []
+        return [_frame(entry) for entry in history.entries]
+
+    async def tags(self) -> list[dict[str, Any]]:
+        """Return every tag, allowed, refused or only seen."""
+        return [tag.as_json() for tag in self._home.tags.all()]
+
+    async def put_tag(self, id_tag: str, entry: TagEntry) -> None:
+        """Set what a tag may do."""
+        await self._home.tags.put(id_tag, entry)
+
+    async def delete_tag(self, id_tag: str) -> bool:
+        """Forget a tag; False if there is none."""
+        return await self._home.tags.delete(id_tag)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the connection attempts that failed lately, newest first."""
+        return self._endpoint.attempts.as_json()
+
+    def _charger(self, charger_id: str) -> dict[str, Any]:
+        connection = self._endpoint.connection(charger_id)
+        facts = self._home.charger(charger_id)
+        known = charger_id in self._endpoint.credentials
+        last_seen = connection.last_seen if connection else self._endpoint.last_seen(charger_id)
+        return {
+            "id": charger_id,
+            "connected": connection is not None,
+            "connection": connection.id if connection else None,
+            "approval": "approved" if known else "pending",
+            "protected": self._endpoint.credentials.protected(charger_id),
+            "vendor": facts.vendor,
+            "model": facts.model,
+            "serial": facts.serial,
+            "firmware": facts.firmware,
+            "protocol": connection.session.version.number if connection else None,
+            "address": connection.peer.address if connection else None,
+            "offered_subprotocols": list(connection.peer.offered) if connection else [],
+            "password_presented": bool(connection.peer.secret) if connection else False,
+            "connected_at": utc(connection.connected_at) if connection else None,
+            "last_seen": utc(last_seen) if last_seen else None,
+            "connectors": [connector.as_json() for connector in facts.connectors],
+        }
+
+
+def _same_secret(connection: Connection, password: str) -> bool:
+    return connection.peer.secret == password.encode()
+
+
+def _frame(entry: Entry) -> dict[str, Any]:
+    message = entry.message
+    fields: dict[str, Any] = {
+        "time": utc(entry.at),
+        "direction": entry.direction,
+        "frame": _redacted_text(entry.text),
+        "latency_ms": None if entry.latency is None else round(entry.latency * 1000, 1),
+        "repaired": list(entry.repairs),
+        "warnings": list(entry.warnings),
+    }
+    if message is not None:
+        fields["type"] = MESSAGE_TYPES[type(message)]
+        fields["id"] = message.unique_id
+        if isinstance(message, CallError | CallResultError):
+            fields["error"] = {"code": message.code, "description": message.description}
+        elif isinstance(message, CallResult):
+            fields["payload"] = _redacted(message.payload)
+        else:
+            fields["action"] = message.action
+            fields["payload"] = _redacted(message.payload)
+    return fields
+
+
+def _redacted_text(text: str) -> str:
+    for candidate in (text, repair(text)[0]):
+        try:
+            return jsontext.dump(_redacted(jsontext.load(candidate)))
+        except (ValueError, TypeError, RecursionError):
+            continue
+    # No structure to go by: show nothing rather than a secret.
+    return HIDDEN if _SECRET_KEY.search(text) else _USER_INFO.sub(rf"\1{HIDDEN}@", text)
+
+
+def _redacted(value: Any) -> Any:
+    """Hide what looks like a secret: values under or beside a telling key, passwords in URLs."""
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if isinstance(value, str):
+        return _USER_INFO.sub(rf"\1{HIDDEN}@", value)
+    if not isinstance(value, dict):
+        return value
+    hidden = {name for name, item in value.items() if _SECRET_KEY.search(name) and _is_leaf(item)}
+    names = [value.get("key"), _name_of(value.get("variable"))]  # 1.6, and 2.x
+    if any(isinstance(name, str) and _SECRET_KEY.search(name) for name in names):
+        hidden |= {"value", "attributeValue"} & value.keys()
+    return {name: HIDDEN if name in hidden else _redacted(item) for name, item in value.items()}
+
+
+def _is_leaf(item: Any) -> bool:
+    return not isinstance(item, dict | list)
+
+
+def _name_of(variable: Any) -> Any:
+    return variable.get("name") if isinstance(variable, dict) else None

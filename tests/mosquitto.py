@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -29,12 +28,14 @@ class Mosquitto:
         lines = [f"listener {self.port} 127.0.0.1", "persistence false"]
         if not any(line.startswith("allow_anonymous") for line in configuration):
             lines.append("allow_anonymous true")
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it could not read what only we may
         if nodelay:
             lines.append("set_tcp_nodelay true")
         file = self._folder / "mosquitto.conf"
         file.write_text("\n".join([*lines, *configuration]) + "\n")
         self._command = [_PROGRAM, "-c", str(file)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -42,32 +43,34 @@ class Mosquitto:
 
     async def __aexit__(self, *_: object) -> None:
         self.resume()
-        self.stop()
+        await self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(10):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 except OSError:
-                    assert self._process.poll() is None, "mosquitto does not start"
+                    assert self._process.returncode is None, "mosquitto does not start"
                     await asyncio.sleep(0.02)
                     continue
                 writer.close()
                 return
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End it in good order."""
-        self._end(signal.SIGTERM)
+        await self._end(signal.SIGTERM)
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End it at once: what only it knew is gone."""
-        self._end(signal.SIGKILL)
+        await self._end(signal.SIGKILL)
 
     def suspend(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
@@ -77,12 +80,12 @@ class Mosquitto:
         """Let it go on."""
         self._send(signal.SIGCONT)
 
-    def _end(self, number: signal.Signals) -> None:
+    async def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._send(number)
-            self._process.wait(10)
+            await self._process.wait()
             self._process = None
 
     def _send(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)

@@ -20,6 +20,9 @@ DELAY_GROWTH = 1.6
 LONGEST_DELAY = 5.0
 REFUSED_DELAY = 30.0  # after bad credentials, or when another client took our id
 STABLE_AFTER = 5.0  # seconds of connection after which delays start small again
+UNSTABLE_AFTER = 3  # shorter connections in a row: a rival with our id, or a broken network
+SAY_EVERY = 60.0  # seconds between log lines about the same trouble
+SAID_LIMIT = 64  # different troubles remembered
 SUBSCRIBE_TIMEOUT = 10.0
 DISCONNECT_TIMEOUT = 1.0
 
@@ -35,7 +38,8 @@ class Broker:
 
     `resolve` says where it is, anew for each attempt: the Supervisor may have moved it.
     `will_topic` is retained `offline` by the broker when the connection is lost. `filters` says
-    what to subscribe, `on_message` gets what arrives. `on_connected` is called once everything is subscribed, `on_lost` once a connection has ended.
+    what to subscribe, `on_message` gets what arrives. `on_connected` is called once everything
+    is subscribed, `on_lost` once a connection has ended.
     """
 
     def __init__(
@@ -48,7 +52,8 @@ class Broker:
         self._version = aiomqtt.ProtocolVersion.V5
         self._link: Link | None = None
         self._failures = 0
-        self._said = ""
+        self._unstable = 0
+        self._said: dict[str, float] = {}
         self._leaving = False
         self.problem: str | None = "The broker has not been reached yet."
         self.filters: Callable[[], Iterable[str]] = tuple
@@ -102,7 +107,7 @@ class Broker:
             started = loop.time()
             delay = await self._attempt()
             if loop.time() - started >= STABLE_AFTER:
-                self._failures = 0
+                self._failures = self._unstable = 0
             bound = min(LONGEST_DELAY, FIRST_DELAY * DELAY_GROWTH**self._failures)
             self._failures = min(self._failures + 1, 20)
             # Full jitter: clients that lost the same broker do not come back all at once.
@@ -145,12 +150,8 @@ class Broker:
             await self._subscribe(link, self.filters())
             self._link = link
             self.problem = None
-            self._said = ""
-            log.info(
-                "Connected to the broker %s with MQTT %s",
-                where,
-                "5" if link.is_v5 else "3.1.1",
-            )
+            version = "5" if link.is_v5 else "3.1.1"
+            self._log(f"Connected to the broker {where} with MQTT {version}.", logging.INFO)
             for connected in self.on_connected:
                 connected()
             await link.wait_lost()
@@ -169,6 +170,15 @@ class Broker:
                 logging.ERROR,
             )
             return random.uniform(REFUSED_DELAY / 2, REFUSED_DELAY)
+        self._unstable += 1
+        if self._unstable >= UNSTABLE_AFTER:
+            # A broker that says no reason ends the older of two connections with the same id so.
+            self._say(
+                f"The broker {where} ends each connection soon. Perhaps another client uses our"
+                f" client id {printable(client_id)}: `name` or `mqtt.client_id` can change it.",
+                logging.ERROR,
+            )
+            return random.uniform(LONGEST_DELAY, 2 * LONGEST_DELAY)
         self._say(f"The connection to the broker {where} was lost.")
         return 0.0
 
@@ -214,13 +224,18 @@ class Broker:
         self._version = aiomqtt.ProtocolVersion.V311 if self._version is v5 else v5
 
     def _say(self, problem: str, level: int = logging.WARNING) -> None:
-        """Keep a problem for the health report; log it when it is news."""
-        if self._leaving:
-            return
-        self.problem = problem
-        if problem != self._said:
-            self._said = problem
-            log.log(level, "%s", problem)
+        """Keep a problem for the health report; log it now and then."""
+        if not self._leaving:
+            self.problem = problem
+            self._log(problem, level)
+
+    def _log(self, text: str, level: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._said.get(text, 0.0):
+            if len(self._said) >= SAID_LIMIT:
+                self._said.clear()
+            self._said[text] = now + SAY_EVERY
+            log.log(level, "%s", text)
 
 
 def _drop(incoming: Incoming) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,7 @@ class Link(aiomqtt.Client):
         self.max_packet_size: int | None = None
         self.lost_code: int | None = None
         self._deliver = on_message
+        self._ended = asyncio.Event()
         self._acknowledgements: dict[int, asyncio.Future[int]] = {}
 
     def publish_soon(
@@ -137,7 +139,8 @@ class Link(aiomqtt.Client):
                 properties.CorrelationData = correlation_data
         try:
             info = self._client.publish(topic, payload, 1, retain, properties)
-        except (ValueError, TypeError) as error:  # UnicodeEncodeError is a ValueError
+        # A UnicodeEncodeError is a ValueError; what is too long for its length field fails last.
+        except (ValueError, TypeError, struct.error) as error:
             raise PublishRefused(str(error)) from error
         if info.rc != MQTT_ERR_SUCCESS:
             raise LinkLost("no connection", self.lost_code)
@@ -170,11 +173,13 @@ class Link(aiomqtt.Client):
     @property
     def lost(self) -> bool:
         """Tell whether the connection has ended."""
-        return self._disconnected.done()
+        return self._ended.is_set() or self._disconnected.done()
 
     async def wait_lost(self) -> None:
         """Return when the connection has ended."""
-        await asyncio.wait({self._disconnected})
+        # A broken pipe shows in aiomqtt's future only, a word of the broker in both.
+        self._disconnected.add_done_callback(lambda _: self._ended.set())
+        await self._ended.wait()
 
     def abandon(self) -> None:
         """Close the socket, whatever its state, and fail what waits for an acknowledgement."""
@@ -219,6 +224,10 @@ class Link(aiomqtt.Client):
             reason = f"the broker ended the connection ({reason_code})"
             self._connected.set_exception(aiomqtt.MqttError(reason))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        # Between CONNACK and the end of entering, aiomqtt forgets that it was disconnected.
+        self._ended.set()
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()  # seen, wherever that future goes
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any

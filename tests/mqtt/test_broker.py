@@ -1,0 +1,235 @@
+"""The connection to a real Mosquitto, and to brokers that misbehave."""
+
+import asyncio
+import logging
+import socket
+import subprocess
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from ocpp_addon.mqtt.link import Incoming, Link, LinkLost
+from tests.mosquitto import Mosquitto, free_port
+from tests.mqtt.conftest import make_broker, until
+
+
+def test_the_names_that_the_link_overrides_exist() -> None:
+    for name in ("_on_connect", "_on_disconnect", "_on_publish", "_on_message", "_on_socket_open"):
+        assert callable(getattr(aiomqtt.Client, name))
+        assert getattr(Link, name) is not getattr(aiomqtt.Client, name)
+
+
+async def test_a_message_arrives_with_its_properties(mosquitto: Mosquitto) -> None:
+    broker = make_broker(mosquitto.port)
+    received: list[Incoming] = []
+    broker.filters = lambda: ["commands/#"]
+    broker.on_message = received.append
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    async with aiomqtt.Client(
+        "127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5
+    ) as other:
+        await other.subscribe("up", qos=1)
+        code = await broker.publish("up", b"x", user_properties=[("a", "1"), ("a", "2")])
+        assert code in (0, 0x10)
+        message = await anext(aiter(other.messages))
+        assert message.payload == b"x"
+        assert message.properties is not None
+        assert vars(message.properties)["UserProperty"] == [("a", "1"), ("a", "2")]
+        await other.publish("commands/1", b"y", qos=1, retain=True)
+        await until(lambda: received)
+    assert received == [Incoming("commands/1", b"y", True, False, None, None)]
+    await _end(running)
+
+
+async def test_own_messages_do_not_come_back(mosquitto: Mosquitto) -> None:
+    broker = make_broker(mosquitto.port)
+    received: list[Incoming] = []
+    broker.filters = lambda: ["loop"]
+    broker.on_message = received.append
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    await broker.publish("loop", b"mine")
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port) as other:
+        await other.publish("loop", b"theirs", qos=1)
+    await until(lambda: received)
+    assert [incoming.payload for incoming in received] == [b"theirs"]
+    await _end(running)
+
+
+async def test_it_comes_back_after_the_broker_and_subscribes_again(mosquitto: Mosquitto) -> None:
+    broker = make_broker(mosquitto.port)
+    received: list[bytes] = []
+    broker.filters = lambda: ["commands"]
+    broker.on_message = lambda incoming: received.append(incoming.payload)
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    await broker.subscribe(["more"])
+    await mosquitto.kill()
+    await until(lambda: not broker.connected)
+    with pytest.raises(LinkLost):
+        broker.publish("x", b"")
+    assert broker.problem
+    await mosquitto.start()
+    await until(lambda: broker.connected)
+    assert broker.problem is None
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port) as other:
+        await other.publish("commands", b"1", qos=1)
+    await until(lambda: received)
+    await _end(running)
+
+
+async def test_a_pending_publish_fails_when_the_connection_ends(mosquitto: Mosquitto) -> None:
+    broker = make_broker(mosquitto.port)
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    mosquitto.suspend()
+    pending = broker.publish("x", b"1")
+    await mosquitto.kill()
+    with pytest.raises(LinkLost):
+        await asyncio.wait_for(pending, 5)
+    await _end(running)
+
+
+async def test_the_will_tells_of_a_sudden_end(mosquitto: Mosquitto) -> None:
+    broker = make_broker(mosquitto.port)
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port) as other:
+        await other.subscribe("ocpp/gateway/test", qos=1)
+        assert broker._link is not None
+        sock = broker._link._client.socket()
+        assert sock is not None
+        socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM).shutdown(2)
+        message = await asyncio.wait_for(anext(aiter(other.messages)), 10)
+    assert message.payload == b"offline"
+    await _end(running)
+
+
+async def test_wrong_credentials_are_said_once_and_retried_slowly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "me", "right"], check=True)
+    passwords.chmod(0o644)
+    async with Mosquitto("allow_anonymous false", f"password_file {passwords}") as mosquitto:
+        right = make_broker(mosquitto.port, username="me", password="right")
+        running = asyncio.create_task(right.run())
+        await until(lambda: right.connected)
+        await _end(running)
+        wrong = make_broker(mosquitto.port, username="me", password="wrong")
+        running = asyncio.create_task(wrong.run())
+        await until(lambda: "refuses user name or password" in (wrong.problem or ""))
+        await asyncio.sleep(1)
+        assert sum("refuses user name" in text for text in caplog.messages) == 1
+        assert not any("wrong" in text for text in caplog.messages)
+        await _end(running)
+
+
+async def test_brokers_that_know_only_3_1_1(caplog: pytest.LogCaptureFixture) -> None:
+    """A scripted broker refuses MQTT 5 as 3.1.1 wants it, and takes 3.1.1."""
+    versions: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (head := await reader.read(1)) != b"":
+            body = await reader.readexactly((await reader.readexactly(1))[0])
+            if head[0] == 0x10:
+                versions.append(body[6])
+                writer.write(b"\x20\x02\x00" + (b"\x00" if body[6] == 4 else b"\x01"))
+                if body[6] != 4:
+                    break
+            elif head[0] == 0xC0:
+                writer.write(b"\xd0\x00")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    broker = make_broker(server.sockets[0].getsockname()[1])
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    assert versions == [5, 4]
+    await _end(running)
+    server.close()
+
+
+async def test_a_redelivery_is_recognised() -> None:
+    """A scripted broker sends a message twice, the second time with the DUP flag."""
+    received: list[Incoming] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (head := await reader.read(1)) != b"":
+            body = await reader.readexactly((await reader.readexactly(1))[0])
+            if head[0] == 0x10:
+                writer.write(b"\x20\x03\x00\x00\x00")
+            elif head[0] == 0x82:
+                writer.write(b"\x90\x04" + body[:2] + b"\x00\x01")
+                for flags in (0x32, 0x3A):
+                    writer.write(bytes([flags]) + b"\x07\x00\x01t\x00\x05\x00x")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    broker = make_broker(server.sockets[0].getsockname()[1])
+    broker.filters = lambda: ["t"]
+    broker.on_message = received.append
+    running = asyncio.create_task(broker.run())
+    await until(lambda: len(received) == 2)
+    assert [incoming.duplicate for incoming in received] == [False, True]
+    await _end(running)
+    server.close()
+
+
+async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    broker = make_broker(free_port())
+    running = asyncio.create_task(broker.run())
+    await until(lambda: "cannot be reached" in (broker.problem or ""))
+    await asyncio.sleep(2)
+    assert len([text for text in caplog.messages if "cannot be reached" in text]) == 1
+    await _end(running)
+
+
+async def test_another_client_with_our_id_makes_no_hot_loop(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = make_broker(mosquitto.port), make_broker(mosquitto.port)
+    running = [asyncio.create_task(one.run()), asyncio.create_task(two.run())]
+    connections = []
+    for broker in (one, two):
+        broker.on_connected.append(lambda: connections.append(1))
+    await until(lambda: "another client uses our client id" in caplog.text)
+    connections.clear()
+    await asyncio.sleep(6)
+    assert len(connections) <= 4
+    errors = [text for text in caplog.messages if "another client uses" in text]
+    assert len(errors) <= 2
+    for task in running:
+        await _end(task)
+
+
+async def test_an_exception_in_a_handler_does_not_end_the_connection(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = make_broker(mosquitto.port)
+    broker.filters = lambda: ["t"]
+    received = []
+
+    def handle(incoming: Incoming) -> None:
+        received.append(incoming)
+        raise ValueError("boom")
+
+    broker.on_message = handle
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port) as other:
+        for _ in range(2):
+            await other.publish("t", b"", qos=1)
+    await until(lambda: len(received) == 2)
+    assert broker.connected
+    assert "could not be handled" in caplog.text
+    await _end(running)
+
+
+async def _end(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    await asyncio.wait({running})
+    assert running.cancelled()

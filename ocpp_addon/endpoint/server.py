@@ -192,6 +192,8 @@ class Endpoint:
         address = self._address(request)
         try:
             return await self._serve(request, address)
+        except (ConnectionError, TimeoutError):  # it hung up before its handshake was answered
+            return web.Response(status=400)
         except Refusal as refusal:
             self._note_attempt(address, refusal.charger_id, refusal.code, detail=str(refusal))
             return web.Response(status=refusal.status, text=f"{refusal}\n", headers=refusal.headers)

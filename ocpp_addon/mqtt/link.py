@@ -3,8 +3,8 @@
 aiomqtt 2.5 has no way to see acknowledgements as they come, their reason codes, the DUP flag, or
 why a connection ended; each publish costs a task and a walk over all others, and each message
 another task. So this class overrides the callbacks `_on_connect`, `_on_disconnect`,
-`_on_publish`, `_on_message` and `_on_socket_open`, and publishes through `_client`. A test holds
-these names against the installed version.
+`_on_publish`, `_on_message`, `_on_socket_open` and `_on_socket_register_write`, and publishes
+through `_client`. A test holds these names against the installed version.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import logging
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,7 @@ class Link(aiomqtt.Client):
         self.is_v5 = v5
         self.max_packet_size: int | None = None
         self.lost_code: int | None = None
+        self._thread = threading.get_ident()
         self._deliver = on_message
         self._ended = asyncio.Event()
         self._acknowledgements: dict[int, asyncio.Future[int]] = {}
@@ -273,6 +275,26 @@ class Link(aiomqtt.Client):
             self._misc_task = self._loop.create_task(self._misc_loop(), name="mqtt keepalive")
 
         self._loop.call_soon_threadsafe(watch)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if threading.get_ident() != self._thread:  # while connecting, in a thread of the executor
+            super()._on_socket_register_write(client, userdata, sock)
+            return
+        # What one turn of the loop publishes is written at its end, most often without asking
+        # the selector whether the socket can take it.
+        self._loop.call_soon(self._write, client, sock)
+
+    def _write(self, client: Any, sock: Any) -> None:
+        if sock.fileno() < 0:
+            return
+        try:
+            client.loop_write()
+        except Exception as error:
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+            return
+        if client.want_write() and sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write, client, sock)
 
 
 def _number(code: object) -> int:

@@ -15,7 +15,14 @@ from tests.mqtt.conftest import make_broker, until
 
 
 def test_the_names_that_the_link_overrides_exist() -> None:
-    for name in ("_on_connect", "_on_disconnect", "_on_publish", "_on_message", "_on_socket_open"):
+    for name in (
+        "_on_connect",
+        "_on_disconnect",
+        "_on_publish",
+        "_on_message",
+        "_on_socket_open",
+        "_on_socket_register_write",
+    ):
         assert callable(getattr(aiomqtt.Client, name))
         assert getattr(Link, name) is not getattr(aiomqtt.Client, name)
 

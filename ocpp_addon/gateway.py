@@ -103,6 +103,11 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self._resources.aclose()
 
+    @property
+    def connected(self) -> bool:
+        """Tell whether the broker is there."""
+        return self._broker.connected
+
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then leave in good order; raises what a room fails with."""
         parts = {

@@ -108,7 +108,8 @@ async def test_the_will_tells_of_a_sudden_end(mosquitto: Mosquitto) -> None:
         assert broker._link is not None
         sock = broker._link._client.socket()
         assert sock is not None
-        socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM).shutdown(2)
+        with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+            same.shutdown(socket.SHUT_RDWR)
         message = await asyncio.wait_for(anext(aiter(other.messages)), 10)
     assert message.payload == b"offline"
     await _end(running)

@@ -150,12 +150,12 @@ class Gateway:
         self._outbox = await Outbox.open(self._broker, database, settings.outbox_limit)
         self._retained = Retained(self._broker, topics.gateway)
         self._retained.set(topics.gateway, ONLINE)
-        for charger_id in credentials.ids():
-            self._retained.set(topics.presence(charger_id), OFFLINE)
         self._topics = topics
         self._bridge = Bridge(topics, self._broker, self._outbox, self._retained, self._home)
         passwords = Passwords()
         await self._take_in(credentials, passwords)
+        for charger_id in credentials.ids():
+            self._retained.set(topics.presence(charger_id), OFFLINE)
         self.endpoint = self._bridge.endpoint = Endpoint(
             EndpointSettings(
                 settings.host,

@@ -139,7 +139,7 @@ class Management:
         history = self._endpoint.history(charger_id)
         if history is None:
             return None if self.charger(charger_id) is None else []
-        return [_frame(entry) for entry in history.entries]
+        return [shown_frame(entry) for entry in history.entries]
 
     async def tags(self) -> list[dict[str, Any]]:
         """Return every tag, allowed, refused or only seen."""
@@ -186,7 +186,8 @@ def _same_secret(connection: Connection, password: str) -> bool:
     return connection.peer.secret == password.encode()
 
 
-def _frame(entry: Entry) -> dict[str, Any]:
+def shown_frame(entry: Entry) -> dict[str, Any]:
+    """Return a frame for people, secrets hidden."""
     message = entry.message
     fields: dict[str, Any] = {
         "time": utc(entry.at),

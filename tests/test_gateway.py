@@ -1,0 +1,97 @@
+"""The composition: settings that do not fit together, and the inbox of chargers."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocpp_addon import config, gateway
+from ocpp_addon.errors import OptionsError
+from tests.mosquitto import Mosquitto
+from tests.stand import Stand, Watch
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"topics": {"downstream": ["ocpp/cp/${cid}/+"]}}, "topics.upstream"),
+        ({"chargers": [{"id": "cp", "password": "x"}]}, "chargers"),
+        ({"chargers": [{"id": "a/b"}]}, "chargers"),
+        ({"ssl": True, "certfile": "missing.pem"}, "certfile"),
+        ({"mqtt": {"host": "h", "tls": True, "ca": "missing.pem"}}, "mqtt.ca"),
+    ],
+)
+def test_what_does_not_fit_together_is_one_sentence(options: dict[str, Any], key: str) -> None:
+    with pytest.raises(OptionsError) as refused:
+        gateway.check(config.load(options))
+    assert str(refused.value).startswith(key)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_defaults_fit() -> None:
+    gateway.check(config.load({}))
+
+
+def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
+    one = gateway._client_id("ma/in+#", tmp_path)
+    assert one == gateway._client_id("ma/in+#", tmp_path)
+    assert one != gateway._client_id("ma/in+#", tmp_path / "other")
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,23}", one)
+
+
+async def test_chargers_of_the_options_are_stored_and_their_passwords_removed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "options.json"
+    file.write_text(
+        json.dumps({"log_level": "info", "chargers": [{"id": "CP1", "password": "s3cret-key"}]})
+    )
+    data = tmp_path / "data"
+    settings = config.load(
+        {**json.loads(file.read_text()), "port": 0, "web_port": 0, "host": "127.0.0.1",
+         "mqtt": {"host": "127.0.0.1", "port": 1}}
+    )  # fmt: skip
+    for _ in range(2):  # the second start finds it in the store
+        async with gateway.Gateway(settings, data, file):
+            pass
+        assert json.loads(file.read_text()) == {"log_level": "info", "chargers": []}
+    stored = (data / "chargers.json").read_text()
+    assert "CP1" in stored
+    assert "s3cret-key" not in stored
+    assert (data / "chargers.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_taken_port_is_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0) as taken:
+        port = taken.sockets[0].getsockname()[1]
+        options = {"host": "127.0.0.1", "port": port, "web_port": 0}
+        assert await gateway.run(config.load(options), tmp_path) == 1
+    assert "cannot start" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_room_that_fails_ends_the_gateway_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: object) -> None:
+        raise ValueError("boom")
+
+    monkeypatch.setattr("ocpp_addon.mqtt.retained.Retained.run", fail)
+    options = {"host": "127.0.0.1", "port": 0, "web_port": 0}
+    assert await gateway.run(config.load(options), tmp_path) == 1
+    assert "A part of the gateway has failed" in caplog.text
+
+
+async def test_known_chargers_are_offline_until_they_connect(tmp_path: Path) -> None:
+    async with Mosquitto() as mosquitto, Watch(mosquitto.port, "ocpp/presence/#") as watch:
+        stand = Stand(mosquitto, watch, tmp_path)
+        async with stand.run(chargers=[{"id": "CP1"}]):
+            await watch.expect("ocpp/presence/CP1")
+            async with stand.charger("CP1"):
+                await watch.expect("ocpp/presence/CP1", 2)
+            await watch.expect("ocpp/presence/CP1", 3)
+        presence = [one.payload for one in watch.on("ocpp/presence/CP1")]
+        assert presence == [b"offline", b"online", b"offline"]

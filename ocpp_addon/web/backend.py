@@ -1,0 +1,85 @@
+"""What the web room needs from the rest of the gateway, and how the rest says no."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from ocpp_addon.errors import GatewayError
+from ocpp_addon.ocpp.messages import CallError, CallResult
+
+
+class Refused(GatewayError):
+    """Refuse a request with a code for programs, a sentence for people and an HTTP status."""
+
+    def __init__(self, code: str, description: str, status: int) -> None:
+        super().__init__(description)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True)
+class TagEntry:
+    """What a tag may do; `expiry` is aware."""
+
+    status: str
+    name: str | None = None
+    parent: str | None = None
+    expiry: datetime | None = None
+
+
+class Backend(Protocol):
+    """See and steer the gateway; any method may raise Refused."""
+
+    def health(self) -> dict[str, Any]:
+        """Return `status` ("ok", "degraded", "unavailable"), `broker` and more."""
+        ...
+
+    def chargers(self) -> list[dict[str, Any]]:
+        """Return every charger that is known or connected."""
+        ...
+
+    def charger(self, charger_id: str) -> dict[str, Any] | None:
+        """Return one charger; None if there is none."""
+        ...
+
+    async def set_password(self, charger_id: str, password: str | None) -> None:
+        """Make a charger known, with this password or without any."""
+        ...
+
+    async def forget(self, charger_id: str) -> bool:
+        """Forget a charger and drop it; False if there is none."""
+        ...
+
+    async def approve(self, charger_id: str, connection: str) -> None:
+        """Let in the charger that waits on this connection."""
+        ...
+
+    async def disconnect(self, charger_id: str) -> bool:
+        """Drop a charger's connection; False if it has none."""
+        ...
+
+    async def call(
+        self, charger_id: str, action: str, payload: dict[str, Any]
+    ) -> CallResult | CallError:
+        """Send a Call and return its outcome."""
+        ...
+
+    def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
+        """Return a charger's last frames, secrets hidden; None if there is no such charger."""
+        ...
+
+    async def tags(self) -> list[dict[str, Any]]:
+        """Return every tag that is listed or was seen."""
+        ...
+
+    async def put_tag(self, id_tag: str, entry: TagEntry) -> None:
+        """List a tag."""
+        ...
+
+    async def delete_tag(self, id_tag: str) -> bool:
+        """Forget a tag; False if there is none."""
+        ...
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the connection attempts that failed lately."""
+        ...

@@ -1,0 +1,154 @@
+"""The HTTP server: it listens, lets the guard judge, and turns every error into JSON."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Self
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ocpp_addon.errors import GatewayError
+from ocpp_addon.text import printable
+from ocpp_addon.web.api import BODY_LIMIT, Api, answer
+from ocpp_addon.web.backend import Backend, Refused
+from ocpp_addon.web.guard import Guard
+
+log = logging.getLogger(__name__)
+http_log = logging.getLogger(f"{__name__}.http")
+
+INGRESS_HOST = "0.0.0.0"  # the ingress proxy is another container; the guard knows its address
+REQUEST_TIMEOUT = 10.0  # seconds until a new connection has sent its first request's headers
+SHUTDOWN_TIMEOUT = 1.0
+KEEPALIVE_TIMEOUT = 75.0
+LINGERING_TIME = 2.0  # seconds that an unwanted body is read on after its answer
+CONNECTION_LIMIT = 256
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take this method.",
+    413: f"The body is larger than {BODY_LIMIT // 1024} KiB.",
+}
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class WebServer:
+    """Serve the API while entered; `port` is the one that it got."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        host: str,
+        port: int,
+        token: str | None = None,
+        ingress: bool = False,
+    ) -> None:
+        self.port = port
+        self._host = INGRESS_HOST if ingress else host
+        self._guard = Guard(ingress, token)
+        self._api = Api(backend)
+        self._waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+
+    async def __aenter__(self) -> Self:
+        http_log.addFilter(_is_ours)
+        app = web.Application(
+            client_max_size=BODY_LIMIT, middlewares=[self._told_in_json, self._guarded]
+        )
+        app.add_routes(self._api.routes())
+        app.on_response_prepare.append(_harden)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=http_log,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+            lingering_time=LINGERING_TIME,
+            shutdown_timeout=SHUTDOWN_TIMEOUT,
+        )
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._protocol, self._host, self.port
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            raise GatewayError(
+                f"web_port: {self._host}:{self.port} cannot be opened: {error.strerror}."
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._runner.cleanup()
+        for timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        """Make the protocol of a new connection; aiohttp itself waits for ever for headers."""
+        server = self._runner.server
+        if server is None or len(server.connections) >= CONNECTION_LIMIT:
+            return _Refusal()
+        protocol = server()
+
+        def give_up() -> None:
+            del self._waiting[protocol]
+            protocol.force_close()
+
+        timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, give_up)
+        self._waiting[protocol] = timer
+        return protocol
+
+    @web.middleware
+    async def _told_in_json(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        timer = self._waiting.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+        try:
+            return await handler(request)
+        except Refused as refused:
+            headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
+            return _error(refused.status, refused.code, str(refused), headers)
+        except web.HTTPException as error:
+            allow = error.headers.get("Allow")
+            phrase = HTTPStatus(error.status).phrase
+            code = phrase.lower().replace(" ", "_")
+            headers = {"Allow": allow} if allow else {}
+            return _error(error.status, code, _SENTENCES.get(error.status, phrase), headers)
+        except GatewayError as error:
+            return _error(503, "unavailable", str(error))
+        except Exception:
+            log.exception("%s %s has failed", request.method, printable(request.path))
+            return _error(500, "internal", "The gateway made a mistake: see its log.")
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        self._guard.check(request)
+        return await handler(request)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell a mistake of the gateway from a malformed request, which is worth no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+class _Refusal(asyncio.Protocol):
+    """Drop a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+def _error(
+    status: int, code: str, description: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    return answer({"error": {"code": code, "description": description}}, status, headers)

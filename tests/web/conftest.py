@@ -1,0 +1,149 @@
+"""The web server over a backend that remembers what it was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from ocpp_addon.ocpp.messages import CallError, CallResult
+from ocpp_addon.web import server as module
+from ocpp_addon.web.backend import Refused, TagEntry
+from ocpp_addon.web.server import WebServer
+
+WRITE = {"X-Requested-With": "ocpp-gateway"}
+
+
+@dataclass
+class FakeBackend:
+    """A gateway with one charger, `RDAM 123`, and one tag, `card`."""
+
+    status: str = "ok"
+    outcome: CallResult | CallError = field(default_factory=lambda: CallResult("1", {"a": 1}))
+    failure: Exception | None = None
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    known: set[str] = field(default_factory=lambda: {"RDAM 123"})
+    online: set[str] = field(default_factory=lambda: {"RDAM 123"})
+
+    def health(self) -> dict[str, Any]:
+        return {"status": self.status, "broker": "connected"}
+
+    def chargers(self) -> list[dict[str, Any]]:
+        if self.failure is not None:
+            raise self.failure
+        return [{"id": charger_id} for charger_id in sorted(self.known)]
+
+    def charger(self, charger_id: str) -> dict[str, Any] | None:
+        return {"id": charger_id} if charger_id in self.known else None
+
+    async def set_password(self, charger_id: str, password: str | None) -> None:
+        self.asked.append(("set_password", charger_id, password))
+        self.known.add(charger_id)
+
+    async def forget(self, charger_id: str) -> bool:
+        return charger_id in self.known
+
+    async def approve(self, charger_id: str, connection: str) -> None:
+        if connection != "c1":
+            raise Refused("other_connection", "It has connected anew.", 409)
+        self.asked.append(("approve", charger_id, connection))
+
+    async def disconnect(self, charger_id: str) -> bool:
+        return charger_id in self.online
+
+    async def call(
+        self, charger_id: str, action: str, payload: dict[str, Any]
+    ) -> CallResult | CallError:
+        self.asked.append(("call", charger_id, action, payload))
+        return self.outcome
+
+    def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
+        return [{"frame": "[2]"}] if charger_id in self.known else None
+
+    async def tags(self) -> list[dict[str, Any]]:
+        return [{"idTag": "card"}]
+
+    async def put_tag(self, id_tag: str, entry: TagEntry) -> None:
+        self.asked.append(("put_tag", id_tag, entry))
+
+    async def delete_tag(self, id_tag: str) -> bool:
+        return id_tag == "card"
+
+    def attempts(self) -> list[dict[str, Any]]:
+        return [{"reason": "wrong password"}]
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    content: Any
+
+    @property
+    def code(self) -> Any:
+        return self.content["error"]["code"]
+
+
+class Browser:
+    """Ask a web server; `source` is the address that it is seen under."""
+
+    def __init__(self, server: WebServer, source: str = "127.0.0.1") -> None:
+        connector = aiohttp.TCPConnector(local_addr=(source, 0))
+        self.session = aiohttp.ClientSession(connector=connector)
+        self.base = f"http://127.0.0.1:{server.port}"
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        url = URL(self.base + path, encoded=True)
+        async with asyncio.timeout(30), self.session.request(method, url, **options) as response:
+            text = await response.text()
+            headers = dict(response.headers)
+            content = await response.json() if text else None
+            return Answer(response.status, headers, content)
+
+    async def write(self, method: str, path: str, json: Any = None) -> Answer:
+        return await self.ask(method, path, json=json, headers=WRITE)
+
+
+Serve = Callable[..., Awaitable[WebServer]]
+Browse = Callable[..., Browser]
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+async def serve(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
+    """Start a web server with these options on a free port of loopback."""
+    monkeypatch.setattr(module, "INGRESS_HOST", "127.0.0.1")
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> WebServer:
+            server = WebServer(backend, host="127.0.0.1", port=0, **options)
+            return await stack.enter_async_context(server)
+
+        yield start
+
+
+@pytest.fixture
+async def browse() -> AsyncIterator[Browse]:
+    async with AsyncExitStack() as stack:
+
+        def start(server: WebServer, source: str = "127.0.0.1") -> Browser:
+            browser = Browser(server, source)
+            stack.push_async_callback(browser.session.close)
+            return browser
+
+        yield start
+
+
+@pytest.fixture
+async def browser(serve: Serve, browse: Browse) -> Browser:
+    return browse(await serve())

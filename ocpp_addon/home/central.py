@@ -11,6 +11,7 @@ from ocpp_addon.home.answers2 import Answers2
 from ocpp_addon.home.answers16 import Answers16
 from ocpp_addon.home.chargers import ChargerFacts, Chargers
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.sessions import Sessions
 from ocpp_addon.home.tags import TagPolicy, Tags
 from ocpp_addon.home.transactions import Transactions
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Send
@@ -33,9 +34,11 @@ class CentralSystem:
         chargers: Chargers,
         tags: Tags,
         transactions: Transactions,
+        sessions: Sessions,
         heartbeat_interval: int,
     ) -> None:
         self.tags = tags
+        self.sessions = sessions
         self._journal = journal
         self._chargers = chargers
         self._answers16 = Answers16(journal, tags, transactions, heartbeat_interval)
@@ -52,6 +55,7 @@ class CentralSystem:
             await Chargers.open(database, journal),
             await Tags.open(database, journal, tag_policy),
             await Transactions.open(database, journal),
+            Sessions(database, journal),
             heartbeat_interval,
         )
 

@@ -26,24 +26,28 @@ class Guard:
     """Let requests pass or raise Refused.
 
     In Home Assistant (`ingress`) its proxy has authenticated the person; elsewhere the token
-    does, and without one only this machine gets in.
+    does, and without one only this machine gets in. `host` is the name or address that the API
+    was told to listen on.
     """
 
     ingress: bool = False
     token: str | None = field(default=None, repr=False)
+    ingress_peer: str = INGRESS_PEER
+    host: str = ""
 
     def check(self, request: web.Request) -> None:
         """Raise Refused unless the request may be served."""
         peer = _peer(request)
         own_host = request.headers.get("Host", "")
-        if self.ingress and peer == INGRESS_PEER:
-            # Only this peer is believed: anybody else could forge the header.
-            forwarded = request.headers.get("X-Forwarded-Host")
+        if self.ingress and peer == self.ingress_peer:
+            # Only this peer is believed: anybody else could forge the header. Of a chain of
+            # proxies the first one knows what the browser asked for.
+            forwarded = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()
             _check_origin(request, forwarded or own_host, any_port=True)
         else:
             if peer not in LOOPBACK and (self.ingress or self.token is None):
                 raise Refused("forbidden", "This address may not talk to the gateway.", 403)
-            _check_host(own_host)
+            _check_host(own_host, self.host)
             _check_origin(request, own_host, any_port=False)
             if not (peer in LOOPBACK and request.path == HEALTH and request.method in READS):
                 self._check_token(request)
@@ -75,10 +79,10 @@ def _peer(request: web.Request) -> str:
     return str(mapped or address)
 
 
-def _check_host(host: str) -> None:
+def _check_host(host: str, own_name: str) -> None:
     """Refuse a name that a stranger may own: a page of his could talk to us (DNS rebinding)."""
     name, _ = _authority(host)
-    if name is None or not _is_local(name):
+    if name is None or not (_is_local(name) or name == own_name.lower()):
         raise Refused("bad_host", "Open the gateway by its address or its local name.", 403)
 
 

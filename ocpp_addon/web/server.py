@@ -9,11 +9,11 @@ from typing import Self
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ocpp_addon.errors import GatewayError
+from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.text import printable
 from ocpp_addon.web.api import BODY_LIMIT, Api, answer
 from ocpp_addon.web.backend import Backend, Refused
-from ocpp_addon.web.guard import Guard
+from ocpp_addon.web.guard import INGRESS_PEER, Guard
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
@@ -45,12 +45,13 @@ class WebServer:
         port: int,
         token: str | None = None,
         ingress: bool = False,
+        ingress_peer: str = INGRESS_PEER,
     ) -> None:
         self.port = port
         self._host = INGRESS_HOST if ingress else host
-        self._guard = Guard(ingress, token)
+        self._guard = Guard(ingress, token, ingress_peer, host)
         self._api = Api(backend)
-        self._waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+        self._waiting: dict[web.RequestHandler, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> Self:
         http_log.addFilter(_is_ours)
@@ -92,15 +93,16 @@ class WebServer:
         server = self._runner.server
         if server is None or len(server.connections) >= CONNECTION_LIMIT:
             return _Refusal()
+        if len(self._waiting) >= CONNECTION_LIMIT:  # most of them have left without a request
+            self._give_up(next(iter(self._waiting)))
         protocol = server()
-
-        def give_up() -> None:
-            del self._waiting[protocol]
-            protocol.force_close()
-
-        timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, give_up)
+        timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, self._give_up, protocol)
         self._waiting[protocol] = timer
         return protocol
+
+    def _give_up(self, protocol: web.RequestHandler) -> None:
+        self._waiting.pop(protocol).cancel()
+        protocol.force_close()
 
     @web.middleware
     async def _told_in_json(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -118,8 +120,10 @@ class WebServer:
             code = phrase.lower().replace(" ", "_")
             headers = {"Allow": allow} if allow else {}
             return _error(error.status, code, _SENTENCES.get(error.status, phrase), headers)
-        except GatewayError as error:
+        except StorageError as error:
             return _error(503, "unavailable", str(error))
+        except GatewayError as error:
+            return _error(409, "refused", str(error))
         except Exception:
             log.exception("%s %s has failed", request.method, printable(request.path))
             return _error(500, "internal", "The gateway made a mistake: see its log.")

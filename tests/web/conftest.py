@@ -16,6 +16,7 @@ from ocpp_addon.web.backend import Refused, TagEntry
 from ocpp_addon.web.server import WebServer
 
 WRITE = {"X-Requested-With": "ocpp-gateway"}
+INGRESS = "127.0.0.2"  # stands for the ingress of Home Assistant
 
 
 @dataclass
@@ -126,7 +127,8 @@ async def serve(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> WebServer:
-            server = WebServer(backend, host="127.0.0.1", port=0, **options)
+            options = {"host": "127.0.0.1", "ingress_peer": INGRESS, **options}
+            server = WebServer(backend, port=0, **options)
             return await stack.enter_async_context(server)
 
         yield start

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ocpp_addon.errors import StorageError
+from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.web.backend import TagEntry
 from tests.web.conftest import WRITE, Browser, FakeBackend
@@ -262,11 +262,20 @@ async def test_errors_of_routing_are_json(
     assert ("Allow" in answer.headers) == (status == 405)
 
 
-async def test_a_disk_that_refuses_is_told_in_words(browser: Browser, backend: FakeBackend) -> None:
-    backend.failure = StorageError("The disk is full.")
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (StorageError("The disk is full."), 503, "unavailable"),
+        (GatewayError("The list is full."), 409, "refused"),
+    ],
+)
+async def test_what_cannot_be_done_is_told_in_words(
+    browser: Browser, backend: FakeBackend, failure: Exception, status: int, code: str
+) -> None:
+    backend.failure = failure
     answer = await browser.ask("GET", "/api/chargers")
-    assert (answer.status, answer.code) == (503, "unavailable")
-    assert answer.content["error"]["description"] == "The disk is full."
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.content["error"]["description"] == str(failure)
 
 
 async def test_our_mistakes_are_logged_and_not_shown(

@@ -5,19 +5,12 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from ocpp_addon.web import guard as module
 from ocpp_addon.web.backend import Refused
 from ocpp_addon.web.guard import Guard
-from tests.web.conftest import WRITE, Browse, Browser, Serve
+from tests.web.conftest import INGRESS, WRITE, Browse, Browser, Serve
 
 STRANGER = "127.0.0.3"  # a peer that is neither 127.0.0.1 nor the ingress
-INGRESS = "127.0.0.2"
 TOKEN = "correct-horse"
-
-
-@pytest.fixture(autouse=True)
-def ingress_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "INGRESS_PEER", INGRESS)
 
 
 async def test_a_stranger_is_refused_whatever_it_claims(serve: Serve, browse: Browse) -> None:
@@ -163,6 +156,15 @@ async def test_hosts(serve: Serve, browse: Browse, host: str, right: bool) -> No
             assert answer.code == "bad_host"
 
 
+async def test_the_name_that_it_listens_on_is_its_own(
+    serve: Serve, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocpp_addon.web.guard._is_local", lambda name: False)
+    browser = browse(await serve(host="Localhost"))
+    for name, status in [("localhost", 200), ("LOCALHOST:8099", 200), ("other", 403)]:
+        assert (await browser.ask("GET", "/api/tags", headers={"Host": name})).status == status
+
+
 OURS = "http://nas.local:8099"
 
 
@@ -206,11 +208,13 @@ async def test_origins_on_direct_access(
         ("https://ha.example", {"X-Forwarded-Host": "ha.example"}, True),
         ("https://ha.example:8443", {"X-Forwarded-Host": "ha.example:8443"}, True),
         ("https://ha.example:8443", {"X-Forwarded-Host": "ha.example"}, True),
+        ("https://ha.example", {"X-Forwarded-Host": "ha.example, inner:8123"}, True),
         ("https://ha.example", {"Host": "ha.example"}, True),
         ("http://homeassistant.local:8123", {"Host": "homeassistant.local:8123"}, True),
         ("https://ha.example:8444", {"X-Forwarded-Host": "ha.example:8443"}, False),
         ("https://evil.example", {"X-Forwarded-Host": "ha.example"}, False),
         ("https://evil.example", {"X-Forwarded-Host": "ha.example", "Host": "evil.example"}, False),
+        ("https://inner", {"X-Forwarded-Host": "ha.example, inner"}, False),
         ("null", {"X-Forwarded-Host": "ha.example"}, False),
     ],
 )

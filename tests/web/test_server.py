@@ -131,6 +131,17 @@ async def test_connections_are_limited(
     assert (await browse(server).ask("GET", "/health")).status == 200
 
 
+async def test_those_who_left_without_a_request_are_forgotten(
+    serve: Serve, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTION_LIMIT", 3)
+    server = await serve()
+    for _ in range(10):
+        assert (await raw(server, b"garbage\r\n\r\n")).startswith(b"HTTP/1.")
+    assert len(server._waiting) <= 3
+    assert (await browse(server).ask("GET", "/health")).status == 200
+
+
 async def test_in_home_assistant_it_listens_beyond_loopback(backend: FakeBackend) -> None:
     server = WebServer(backend, host="127.0.0.1", port=0, ingress=True)
     assert server._host == "0.0.0.0"

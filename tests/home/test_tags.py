@@ -87,6 +87,19 @@ async def test_unusable_entries_are_refused(open_central: OpenCentral, tag: Tag)
     assert tags.all() == []
 
 
+async def test_the_list_is_bounded(
+    open_central: OpenCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocpp_addon.home.tags.LIST_LIMIT", 2)
+    tags = (await open_central()).tags
+    await tags.put("one", Tag("one"))
+    await tags.put("two", Tag("two"))
+    with pytest.raises(GatewayError, match="full"):
+        await tags.put("three", Tag("three"))
+    await tags.put("ONE", Tag("ONE", "Blocked"))  # changing an entry needs no room
+    assert tags.all() == [Tag("ONE", "Blocked"), Tag("two")]
+
+
 async def test_unknown_tags_are_remembered_until_listed(open_central: OpenCentral) -> None:
     central = await open_central("list")
     central.tags.saw("one", "garage", NOW)

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
-from ocpp_addon.mqtt import outbox, payload
+from ocpp_addon.mqtt import payload, shelf
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Incoming
-from ocpp_addon.mqtt.outbox import Outbox, Outgoing
+from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.retained import Retained
+from ocpp_addon.mqtt.shelf import Outgoing
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.effects import (
     Answer,
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 HANDLED_LIMIT = 1024  # commands remembered, so that a redelivery is not executed again
 ONLINE, OFFLINE = b"online", b"offline"
 
-_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, outbox.TRANSACTION) | {"Heartbeat": outbox.HEARTBEAT}
+_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, shelf.TRANSACTION) | {"Heartbeat": shelf.HEARTBEAT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class Bridge:
         self._subscribed.discard(charger_id)
         self._home.forget(charger_id)
         self._retained.set(self._topics.presence(charger_id), b"")
-        await self._outbox.discard(charger_id)
+        self._outbox.discard(charger_id)
         await self._broker.unsubscribe(self._topics.filters(charger_id))
 
     async def approve(self, connection: Connection) -> None:
@@ -290,11 +291,11 @@ class Bridge:
         replay_topic: str | None = None,
     ) -> Outgoing:
         added = (("received-at", utc(datetime.now(UTC))), ("message-id", new_id()))
-        rank = outbox.ORDINARY
+        rank = shelf.ORDINARY
         if isinstance(message, Call | Send):
-            rank = _RANKS.get(message.action, outbox.ORDINARY)
+            rank = _RANKS.get(message.action, shelf.ORDINARY)
         elif action == "Heartbeat":
-            rank = outbox.HEARTBEAT
+            rank = shelf.HEARTBEAT
         return Outgoing(
             charger_id,
             topic,

@@ -116,10 +116,11 @@ class Database:
         finally:
             self._flusher = None
 
-    def _commit(self, group: Sequence[Sequence[Statement]]) -> list[int | sqlite3.Error]:
+    def _commit(self, group: Sequence[Sequence[Statement]]) -> list[int | Exception]:
         try:
             return list(self._transaction(group))
-        except sqlite3.Error as error:
+        # Beside what the disk refuses: numbers beyond 64 bits and lone surrogates.
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             if len(group) == 1:
                 return [error]
             # One bad statement must not take its neighbours along.

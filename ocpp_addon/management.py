@@ -51,10 +51,13 @@ class Management:
             *self._problems,
             *([self._endpoint.credentials.problem] if self._endpoint.credentials.problem else []),
             *([self._broker.problem] if self._broker.problem else []),
-            *([self._outbox.problem] if self._outbox.problem else []),
+            *self._outbox.problems,
         ]
+        status = "degraded" if problems else "ok"
+        if self._outbox.helpless:
+            status = "unavailable"
         return {
-            "status": "degraded" if problems else "ok",
+            "status": status,
             "broker": "connected" if self._broker.connected else "disconnected",
             "problems": problems,
             "chargers": {
@@ -64,8 +67,8 @@ class Management:
             },
             "outbox": {
                 "stored": len(self._outbox),
-                "set_aside": self._outbox.set_aside,
-                "dropped": self._outbox.dropped,
+                "set_aside": self._outbox.shelf.set_aside,
+                "dropped": self._outbox.shelf.dropped,
             },
             "takeovers": self._endpoint.takeovers,
         }

@@ -40,7 +40,7 @@ async def test_writes_that_wait_together_share_commits(tmp_path: Path) -> None:
 
     def counting(
         group: object,
-    ) -> list[int | sqlite3.Error]:
+    ) -> list[int | Exception]:
         nonlocal commits
         commits += 1
         return commit(group)  # type: ignore[arg-type]
@@ -62,6 +62,9 @@ async def test_one_bad_statement_takes_no_neighbour_along(tmp_path: Path) -> Non
     )
     assert isinstance(outcomes[1], StorageError)
     assert [outcomes[0], outcomes[2]] == [1, 2]
+    for odd in (2**64, "\ud800"):
+        with pytest.raises(StorageError):
+            await one.write("INSERT INTO t (v) VALUES (?)", odd)
     with pytest.raises(StorageError):
         await one.write_all([("INSERT INTO t VALUES (3, 'c')", ()), ("NONSENSE", ())])
     assert await one.read("SELECT n FROM t ORDER BY n") == [(1,), (2,)]

@@ -2,16 +2,15 @@
 
 import asyncio
 import itertools
-import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
 from ocpp_addon.mqtt.broker import Broker, is_refusal
 from ocpp_addon.mqtt.link import IN_FLIGHT, LinkLost, PublishRefused
+from ocpp_addon.mqtt.shelf import HEARTBEAT, Outgoing, Shelf
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -19,27 +18,11 @@ log = logging.getLogger(__name__)
 PATIENCE = 0.15  # seconds for the broker's acknowledgement; then the message goes to disk
 SWEEP = 0.05  # seconds between looks at what waits for an acknowledgement
 REPLAY_AFTER = 2.0  # seconds after the broker is back: subscribers need a moment too
-BYTES_LIMIT = 256 * 1024 * 1024  # of stored payloads
-EVICT_AT_ONCE = 100  # rows that make room together
+RETRY_DISK = 1.0  # seconds until a disk that refused is asked again
 SUSPECT_LOSSES = 2  # connections that a message may end, alone on the wire, before it is set aside
 SUSPECT_WITHIN = 1.0  # seconds from sending a message to the loss that it may have caused
-ASIDE_LIMIT = 1000  # messages kept aside; the oldest go
-SAY_EVERY = 60.0  # seconds between log lines about the same trouble
 
-HEARTBEAT, ORDINARY, TRANSACTION = range(3)  # ranks: the lowest goes first when room is short
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way upstream."""
-
-    charger_id: str
-    topic: str
-    payload: bytes
-    properties: tuple[tuple[str, str], ...] = ()
-    rank: int = ORDINARY
-    replay_topic: str | None = None
-    correlation: bytes | None = None
+Safe = asyncio.Future[None]
 
 
 @dataclass(slots=True)
@@ -49,33 +32,9 @@ class _Flight:
     seq: int
     message: Outgoing
     since: float
-    safe: "asyncio.Future[None] | None" = None
-    stored: bool = False
+    safe: Safe | None = None
     storable: bool = True
     acknowledged: "asyncio.Future[int] | None" = None
-
-
-@dataclass(slots=True)
-class _Stored:
-    """What is on disk, or on its way there: charger and size by seq, for each rank."""
-
-    ranks: tuple[dict[int, tuple[str, int]], ...] = field(default_factory=lambda: ({}, {}, {}))
-    size: int = 0
-
-    def __len__(self) -> int:
-        return sum(map(len, self.ranks))
-
-    def add(self, seq: int, rank: int, charger_id: str, size: int) -> None:
-        self.ranks[rank][seq] = (charger_id, size)
-        self.size += size
-
-    def remove(self, seq: int) -> str | None:
-        for rank in self.ranks:
-            if seq in rank:
-                charger_id, size = rank.pop(seq)
-                self.size -= size
-                return charger_id
-        return None
 
 
 class Outbox:
@@ -88,103 +47,64 @@ class Outbox:
     same `message-id` on a duplicate.
     """
 
-    TABLES: ClassVar[tuple[str, ...]] = (
-        """CREATE TABLE IF NOT EXISTS outbox (
-            seq INTEGER PRIMARY KEY,
-            charger TEXT NOT NULL,
-            topic TEXT NOT NULL,
-            replay_topic TEXT,
-            payload BLOB NOT NULL,
-            properties TEXT NOT NULL,
-            correlation BLOB,
-            rank INTEGER NOT NULL,
-            state TEXT NOT NULL
-        )""",
-    )
+    TABLES = Shelf.TABLES
 
-    def __init__(self, broker: Broker, database: Database, limit: int) -> None:
+    def __init__(self, broker: Broker, shelf: Shelf) -> None:
+        self.shelf = shelf
         self._broker = broker
-        self._database = database
-        self._limit = limit
-        self._seq = itertools.count(1)
+        self._seq = itertools.count(shelf.first_free)
         self._flights: dict[int, _Flight] = {}
-        self._stored = _Stored()
-        self._held: set[int] = set()  # rows of chargers that wait for approval
-        self._waiting: dict[str, int] = {}  # rows of a charger that are due and not on the wire
         self._suspects: dict[int, int] = {}  # seq -> connections that it may have ended
-        self._undeleted: set[int] = set()  # acknowledged, but the disk refused to let go
         self._replay_from = 0.0
         self._wake = asyncio.Event()
-        self._said: dict[str, float] = {}
-        self.set_aside = 0
-        self.dropped = 0
-        self.problem: str | None = None
+        self._refused: str | None = None
         broker.on_connected.append(self._on_connected)
         broker.on_lost.append(self._on_lost)
 
     @classmethod
     async def open(cls, broker: Broker, database: Database, limit: int) -> Self:
         """Return the outbox with what an earlier run left behind."""
-        outbox = cls(broker, database, limit)
-        rows = await database.read(
-            "SELECT seq, charger, rank, length(payload), state FROM outbox ORDER BY seq"
-        )
-        for seq, charger_id, rank, size, state in rows:
-            if state == "aside":
-                outbox.set_aside += 1
-                continue
-            outbox._stored.add(seq, rank, charger_id, size)
-            if state == "waiting":
-                outbox._wait(charger_id, 1)
-            else:
-                outbox._held.add(seq)
-        outbox._seq = itertools.count(max((row[0] for row in rows), default=0) + 1)
-        if outbox._stored:
-            log.info("%d messages of an earlier run wait for the broker", len(outbox._stored))
-        return outbox
+        return cls(broker, await Shelf.open(database, limit))
 
     def __len__(self) -> int:
         """Return how many messages are on disk and not yet published."""
-        return len(self._stored)
+        return len(self.shelf)
 
-    def post(self, message: Outgoing) -> "asyncio.Future[None]":
+    @property
+    def problems(self) -> list[str]:
+        """Return what a person should know, in sentences."""
+        return [*self.shelf.problems, *([self._refused] if self._refused else [])]
+
+    @property
+    def helpless(self) -> bool:
+        """Tell whether nothing can be made safe: the broker is away and the disk refuses."""
+        return not self._broker.connected and self.shelf.refusal is not None
+
+    def post(self, message: Outgoing) -> Safe:
         """Send a message; the future ends when it is safe, or fails with StorageError."""
         loop = asyncio.get_running_loop()
-        seq, safe = next(self._seq), loop.create_future()
-        safe.add_done_callback(_seen)
-        flight = _Flight(seq, message, loop.time(), safe)
-        if message.charger_id in self._waiting or not self._take_off(flight, message.topic):
-            self._keep(seq, message, "waiting", safe)
-        return safe
+        flight = _Flight(next(self._seq), message, loop.time(), _new_safe())
+        assert flight.safe is not None
+        if message.charger_id in self.shelf.due or not self._take_off(flight, message.topic):
+            self._store(flight)
+        return flight.safe
 
-    def hold(self, message: Outgoing) -> "asyncio.Future[None]":
+    def hold(self, message: Outgoing) -> Safe:
         """Keep a message on disk until `release`; the future ends when it is there."""
-        safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        safe.add_done_callback(_seen)
-        self._keep(next(self._seq), message, "held", safe)
+        safe = _new_safe()
+        self.shelf.put(next(self._seq), message, "held", lambda error: _end(safe, error))
+        self._wake.set()
         return safe
 
     async def release(self, charger_id: str) -> None:
-        """Publish what was held of a charger."""
-        held = await self._held_of(charger_id)
-        await self._database.write(
-            "UPDATE outbox SET state = 'waiting' WHERE charger = ? AND state = 'held'", charger_id
-        )
-        due = self._held.intersection(held)
-        self._held -= due
-        self._wait(charger_id, len(due))
-
-    async def discard(self, charger_id: str) -> None:
-        """Drop what was held of a charger."""
-        for seq in await self._held_of(charger_id):
-            self._held.discard(seq)
-            self._stored.remove(seq)
-            self._undeleted.add(seq)
+        """Publish what was held of a charger. Raises StorageError."""
+        await self.shelf.release(charger_id)
         self._wake.set()
 
-    async def _held_of(self, charger_id: str) -> list[int]:
-        sql = "SELECT seq FROM outbox WHERE charger = ? AND state = 'held'"
-        return [seq for (seq,) in await self._database.read(sql, charger_id)]
+    def discard(self, charger_id: str) -> None:
+        """Drop what was held of a charger."""
+        self.shelf.discard(charger_id)
+        self._wake.set()
 
     async def run(self) -> None:
         """Watch over what is on the wire, and replay what is on disk; until cancelled."""
@@ -199,15 +119,13 @@ class Outbox:
             await asyncio.wait(pending, timeout=patience)
         self._on_lost()
 
-    # On the wire.
-
     def _take_off(
         self, flight: _Flight, topic: str, more: tuple[tuple[str, str], ...] = ()
     ) -> bool:
         """Publish; False if there is no connection. What cannot be published is set aside."""
         message = flight.message
         try:
-            acknowledged = self._broker.publish(
+            flight.acknowledged = self._broker.publish(
                 topic,
                 message.payload,
                 user_properties=message.properties + more,
@@ -218,9 +136,8 @@ class Outbox:
         except PublishRefused as refused:
             self._put_aside(flight, str(refused))
             return True
-        flight.acknowledged = acknowledged
         self._flights[flight.seq] = flight
-        acknowledged.add_done_callback(lambda future: self._landed(flight, future))
+        flight.acknowledged.add_done_callback(lambda future: self._landed(flight, future))
         return True
 
     def _landed(self, flight: _Flight, acknowledged: "asyncio.Future[int]") -> None:
@@ -230,16 +147,38 @@ class Outbox:
         self._suspects.pop(flight.seq, None)
         if is_refusal(acknowledged.result()):
             topic = printable(flight.message.topic)
-            self._say(f"The broker does not let us publish to {topic}: check its access rules.")
-        if flight.safe is not None and not flight.safe.done():
-            flight.safe.set_result(None)
-        if flight.stored:
-            self._stored.remove(flight.seq)
-            self._undeleted.add(flight.seq)
+            trouble = f"The broker does not let us publish to {topic}: check its access rules."
+            if self._refused is None:
+                log.error("%s", trouble)
+            self._refused = trouble
+        _end(flight.safe, None)
+        if flight.seq in self.shelf:
+            self.shelf.remove(flight.seq)
             self._wake.set()
+
+    def _store(self, flight: _Flight) -> None:
+        """Bring a message to disk; it may be on the wire meanwhile."""
+
+        def done(error: StorageError | None) -> None:
+            if error is not None and flight.seq in self._flights:
+                flight.storable = False  # it may still be acknowledged
+                return
+            # A heartbeat carries nothing that could be lost: answer it all the same.
+            _end(flight.safe, None if flight.message.rank == HEARTBEAT else error)
+
+        flying = flight.seq in self._flights
+        self.shelf.put(flight.seq, flight.message, "flying" if flying else "waiting", done)
+        self._wake.set()
+
+    def _put_aside(self, flight: _Flight, reason: str) -> None:
+        self._suspects.pop(flight.seq, None)
+        self.shelf.put_aside(
+            flight.seq, flight.message, reason, lambda error: _end(flight.safe, error)
+        )
 
     def _on_connected(self) -> None:
         self._replay_from = asyncio.get_running_loop().time() + REPLAY_AFTER
+        self._refused = None
         self._wake.set()
 
     def _on_lost(self) -> None:
@@ -251,146 +190,11 @@ class Outbox:
                 losses = self._suspects[flight.seq] = losses + 1
             if losses >= SUSPECT_LOSSES:
                 self._put_aside(flight, "the broker ends the connection each time it gets it")
-            elif flight.stored:
-                self._wait(flight.message.charger_id, 1)
+            elif flight.seq in self.shelf:
+                self.shelf.ground(flight.seq)
             else:
-                self._keep(flight.seq, flight.message, "waiting", flight.safe)
-
-    # On disk.
-
-    def _keep(
-        self,
-        seq: int,
-        message: Outgoing,
-        state: str,
-        safe: "asyncio.Future[None] | None",
-        flight: _Flight | None = None,
-    ) -> bool:
-        """Write a row; `flight` if it is on the wire meanwhile, and so not waiting.
-
-        Return whether there was room.
-        """
-        size = len(message.payload)
-        if not self._make_room(message.rank, size):
-            self.dropped += 1
-            self._say("The outbox is full: new messages of chargers are refused.")
-            if message.rank == HEARTBEAT:  # it carries nothing that could be lost
-                _end(safe, None)
-            elif flight is None:
-                _end(safe, StorageError("The outbox is full."))
-            return False
-        self._stored.add(seq, message.rank, message.charger_id, size)
-        if state == "held":
-            self._held.add(seq)
-        elif flight is None:
-            self._wait(message.charger_id, 1)
-        values = (
-            seq,
-            message.charger_id,
-            message.topic,
-            message.replay_topic,
-            message.payload,
-            json.dumps(message.properties),
-            message.correlation,
-            message.rank,
-            state,
-        )
-        sql = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-        def written(future: "asyncio.Future[int]") -> None:
-            error = future.exception()
-            if error is None:
-                _end(safe, None)
-                return
-            self.dropped += 1
-            self._say(str(error))
-            self._stored.remove(seq)
-            if flight is not None and seq in self._flights:  # it may still be acknowledged
-                flight.stored, flight.storable = False, False
-                return
-            if seq in self._held:
-                self._held.remove(seq)
-            else:
-                self._wait(message.charger_id, -1)
-            # A heartbeat carries nothing that could be lost.
-            _end(safe, None if message.rank == HEARTBEAT else error)
-
-        self._database.submit([(sql, values)]).add_done_callback(written)
-        return True
-
-    def _make_room(self, rank: int, size: int) -> bool:
-        """Let go of what counts least, up to the rank of the newcomer; False if it must go."""
-        while len(self._stored) >= self._limit or self._stored.size + size > BYTES_LIMIT:
-            lowest = next((one for one in self._stored.ranks if one), None)
-            if lowest is None or lowest is self._stored.ranks[TRANSACTION]:
-                return False
-            if lowest is not self._stored.ranks[HEARTBEAT] and rank == HEARTBEAT:
-                return False
-            idle = (seq for seq in lowest if seq not in self._flights)
-            gone = list(itertools.islice(idle, EVICT_AT_ONCE))
-            if not gone:
-                return False
-            for seq in gone:
-                charger_id = self._stored.remove(seq)
-                if seq in self._held:
-                    self._held.remove(seq)
-                elif charger_id is not None:
-                    self._wait(charger_id, -1)
-            self.dropped += len(gone)
-            self._undeleted.update(gone)
-            self._wake.set()
-            self._say("The outbox is full: messages that count least are dropped.")
-        return True
-
-    def _put_aside(self, flight: _Flight, reason: str) -> None:
-        message = flight.message
-        self._suspects.pop(flight.seq, None)
-        self._stored.remove(flight.seq)
-        self.set_aside += 1
-        self.problem = (
-            f"A message of {printable(message.charger_id)} to {printable(message.topic)} cannot be"
-            f" published and is set aside: {printable(reason, 120)}."
-        )
-        log.error("%s", self.problem)
-        values = (
-            flight.seq,
-            message.charger_id,
-            message.topic,
-            message.replay_topic,
-            message.payload,
-            json.dumps(message.properties),
-            message.correlation,
-            message.rank,
-            "aside",
-        )
-
-        def written(future: "asyncio.Future[int]") -> None:
-            if future.exception() is not None:
-                self._say(str(future.exception()))
-            _end(flight.safe, None)
-
-        self._database.submit(
-            [
-                ("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values),
-                (
-                    "DELETE FROM outbox WHERE state = 'aside' AND seq NOT IN (SELECT seq FROM"
-                    " outbox WHERE state = 'aside' ORDER BY seq DESC LIMIT ?)",
-                    (ASIDE_LIMIT,),
-                ),
-            ]
-        ).add_done_callback(written)
-
-    async def _delete(self, seqs: Sequence[int]) -> None:
-        marks = ",".join("?" * len(seqs))
-        await self._database.write(f"DELETE FROM outbox WHERE seq IN ({marks})", *seqs)
-
-    def _wait(self, charger_id: str, change: int) -> None:
-        count = self._waiting.pop(charger_id, 0) + change
-        if count > 0:
-            self._waiting[charger_id] = count
-            self._wake.set()
-
-    # For ever.
+                self._store(flight)
+        self._wake.set()
 
     async def _sweep_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -399,10 +203,8 @@ class Outbox:
             due = loop.time() - PATIENCE
             late = [flight for flight in self._flights.values() if flight.since <= due]
             for flight in late:
-                if flight.storable and not flight.stored:
-                    flight.stored = flight.storable = self._keep(
-                        flight.seq, flight.message, "waiting", flight.safe, flight
-                    )
+                if flight.storable and flight.seq not in self.shelf:
+                    self._store(flight)
 
     async def _replay_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -410,84 +212,56 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._let_go()
-                while self._waiting and self._broker.connected:
+                await self.shelf.clear()
+                while self.shelf.due and self._broker.connected:
                     await asyncio.sleep(max(0.0, self._replay_from - loop.time()))
                     if not await self._replay_some():
                         break
             except StorageError as error:
-                self._say(str(error))
-                await asyncio.sleep(1)  # the disk may recover
+                log.debug("The outbox waits for the disk: %s", error)
+                await asyncio.sleep(RETRY_DISK)
                 self._wake.set()
 
     async def _replay_some(self) -> bool:
         """Publish the oldest rows and wait for their acknowledgements; False if none is there."""
-        busy = {*self._flights, *self._undeleted}
-        rows = await self._database.read(
-            "SELECT seq, charger, topic, replay_topic, payload, properties, correlation, rank"
-            " FROM outbox WHERE state = 'waiting' ORDER BY seq LIMIT ?",
-            IN_FLIGHT + len(busy),
-        )
-        due = [row for row in rows if row[0] not in busy][:IN_FLIGHT]
+        due = await self.shelf.oldest(IN_FLIGHT)
         # What may have ended the last connection goes alone, so that it shows itself.
-        alone = next((index for index, row in enumerate(due) if row[0] in self._suspects), None)
+        alone = next((index for index, (seq, _) in enumerate(due) if seq in self._suspects), None)
         if alone is not None:
             due = due[: alone or 1]
-        flights = []
-        for row in due:
-            flight = self._flight(row)
-            topic = flight.message.replay_topic or flight.message.topic
-            self._wait(flight.message.charger_id, -1)
+        pending = []
+        for seq, message in due:
+            flight = _Flight(seq, message, asyncio.get_running_loop().time())
+            self.shelf.fly(seq)
+            topic = message.replay_topic or message.topic
             if not self._take_off(flight, topic, (("replayed", "true"),)):
-                self._wait(flight.message.charger_id, 1)
+                self.shelf.ground(seq)
                 return False
-            flights.append(flight)
+            if flight.acknowledged is not None:
+                pending.append(flight.acknowledged)
         # The connection's keepalive bounds this: in the end all are acknowledged or lost.
-        pending = [flight.acknowledged for flight in flights if flight.acknowledged]
         if pending:
             await asyncio.wait(pending)
-        await self._let_go()
-        return bool(flights)
-
-    async def _let_go(self) -> None:
-        """Delete the rows of what the broker has acknowledged."""
-        while self._undeleted:
-            some = list(itertools.islice(self._undeleted, 500))
-            await self._delete(some)
-            self._undeleted.difference_update(some)
-
-    def _flight(self, row: tuple[Any, ...]) -> _Flight:
-        seq, charger_id, topic, replay_topic, payload, properties, correlation, rank = row
-        message = Outgoing(
-            charger_id,
-            topic,
-            payload,
-            tuple((name, value) for name, value in json.loads(properties)),
-            rank,
-            replay_topic,
-            correlation,
-        )
-        return _Flight(seq, message, asyncio.get_running_loop().time(), stored=True)
-
-    def _say(self, problem: str) -> None:
-        """Keep a problem for the health report, and log it now and then."""
-        self.problem = problem
-        now = asyncio.get_running_loop().time()
-        if now >= self._said.get(problem[:40], 0.0):
-            self._said[problem[:40]] = now + SAY_EVERY
-            log.error("%s", problem)
+        await self.shelf.clear()
+        return bool(due)
 
 
-def _end(future: "asyncio.Future[None] | None", error: BaseException | None) -> None:
-    if future is None or future.done():
+def _new_safe() -> Safe:
+    safe: Safe = asyncio.get_running_loop().create_future()
+    safe.add_done_callback(_seen)
+    return safe
+
+
+def _end(safe: Safe | None, error: BaseException | None) -> None:
+    if safe is None or safe.done():
         return
     if error is None:
-        future.set_result(None)
+        safe.set_result(None)
     else:
-        future.set_exception(error)
+        safe.set_exception(error)
 
 
-def _seen(future: "asyncio.Future[None]") -> None:
+def _seen(safe: Safe) -> None:
     """Look at a failure, as nobody may wait for this future."""
-    if not future.cancelled():
-        future.exception()
+    if not safe.cancelled():
+        safe.exception()

@@ -14,7 +14,15 @@ from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
 from ocpp_addon.mqtt import outbox as outbox_module
 from ocpp_addon.mqtt.broker import Broker
-from ocpp_addon.mqtt.outbox import HEARTBEAT, ORDINARY, TRANSACTION, Outbox, Outgoing
+from ocpp_addon.mqtt.outbox import Outbox
+from ocpp_addon.mqtt.shelf import (
+    HEARTBEAT,
+    HELD_CHARGERS_LIMIT,
+    HELD_LIMIT,
+    ORDINARY,
+    TRANSACTION,
+    Outgoing,
+)
 from tests.mosquitto import Mosquitto
 from tests.mqtt.conftest import make_broker, until
 
@@ -183,7 +191,7 @@ async def test_past_the_limit_heartbeats_go_first_and_transactions_never_silentl
         await one.outbox.post(message("t0", rank=TRANSACTION))
         kept = await _kept(one)
         assert kept == [*(f"o{number}" for number in range(6)), "t0"]
-        assert one.outbox.dropped == 4
+        assert one.outbox.shelf.dropped == 4
         for number in range(1, 10):
             await one.outbox.post(message(f"t{number}", rank=TRANSACTION))
         assert await _kept(one) == [f"t{number}" for number in range(10)]
@@ -192,7 +200,7 @@ async def test_past_the_limit_heartbeats_go_first_and_transactions_never_silentl
                 await one.outbox.post(message("too much", rank=rank))
         await one.outbox.post(message("h", rank=HEARTBEAT))  # may be answered all the same
         assert len(await _kept(one)) == 10
-        assert "full" in (one.outbox.problem or "")
+        assert "full" in " ".join(one.outbox.problems)
 
 
 async def test_a_disk_that_refuses_is_never_a_false_acknowledgement(tmp_path: Path) -> None:
@@ -217,12 +225,40 @@ async def test_held_messages_wait_for_their_release(mosquitto: Mosquitto, tmp_pa
             await one.outbox.hold(message(number, "B"))
         await one.outbox.post(message("other"))
         await until(lambda: one.seen)
-        await one.outbox.discard("B")
+        one.outbox.discard("B")
         await one.outbox.release("A")
         await until(lambda: len(one.seen) == 4)
         assert one.payloads("up/A") == ["0", "1", "2"]
         await until(lambda: len(one.outbox) == 0)
         assert await rows(one) == 0
+
+
+async def test_what_is_held_is_bounded(tmp_path: Path) -> None:
+    async with office(1, tmp_path, limit=100_000) as one:
+        for number in range(HELD_LIMIT):
+            await one.outbox.hold(message(number, "A", TRANSACTION))
+        with pytest.raises(StorageError, match="wait for approval"):
+            await one.outbox.hold(message("more", "A", TRANSACTION))
+        for number in range(HELD_CHARGERS_LIMIT):
+            await one.outbox.hold(message("x", f"C{number}", TRANSACTION))
+        assert len(one.outbox) == HELD_CHARGERS_LIMIT
+        await until(lambda: not one.outbox.shelf._gone)
+        kept = await one.database.read("SELECT DISTINCT charger FROM outbox")
+        assert ("A",) not in kept
+
+
+async def test_a_disk_that_recovers_is_no_problem_any_more(tmp_path: Path) -> None:
+    async with office(1, tmp_path) as one:
+        pages = (await one.database.read("PRAGMA page_count"))[0][0]
+        await one.database.read(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StorageError):
+            await one.outbox.post(message("x" * 20_000))
+        assert one.outbox.problems
+        assert one.outbox.helpless
+        await one.database.read("PRAGMA max_page_count = 1000000")
+        await one.outbox.post(message("x" * 20_000))
+        assert not one.outbox.problems
+        assert not one.outbox.helpless
 
 
 async def test_a_replay_topic_keeps_old_news_apart(mosquitto: Mosquitto, tmp_path: Path) -> None:
@@ -245,8 +281,8 @@ async def test_what_the_broker_never_takes_is_set_aside_and_the_rest_flows(tmp_p
         await one.outbox.post(message("third", "B"))
         await until(lambda: len(one.seen) == 3 and len(one.outbox) == 0)
         assert one.payloads("up/A") == ["first", "second"]
-        assert one.outbox.set_aside == 1
-        assert "more than the broker takes" in (one.outbox.problem or "")
+        assert one.outbox.shelf.set_aside == 1
+        assert "more than the broker takes" in " ".join(one.outbox.problems)
 
 
 async def test_a_property_too_long_for_its_field_is_set_aside(
@@ -257,7 +293,7 @@ async def test_a_property_too_long_for_its_field_is_set_aside(
         await one.outbox.post(Outgoing("A", "up/A", b"x", (("warning", "w" * 70_000),)))
         await one.outbox.post(message("next", "A"))
         await until(lambda: one.payloads("up/A") == ["next"])
-        assert one.outbox.set_aside == 1
+        assert one.outbox.shelf.set_aside == 1
 
 
 async def test_a_message_that_ends_every_connection_is_set_aside(tmp_path: Path) -> None:
@@ -287,8 +323,8 @@ async def test_a_message_that_ends_every_connection_is_set_aside(tmp_path: Path)
         await one.outbox.post(message("3", "B"))
         await until(lambda: len(acknowledged) >= 3, 60)
         assert sorted(set(acknowledged)) == [b"1", b"2", b"3"]
-        assert one.outbox.set_aside == 1
-        assert "set aside" in (one.outbox.problem or "")
+        assert one.outbox.shelf.set_aside == 1
+        assert "set aside" in " ".join(one.outbox.problems)
         kept = await one.database.read("SELECT payload, state FROM outbox")
         await until(lambda: len(one.outbox) == 0)
         assert (b"poison", "aside") in kept

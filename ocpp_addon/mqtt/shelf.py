@@ -1,0 +1,318 @@
+"""The messages on disk that the broker has yet to take; knows no connection."""
+
+import asyncio
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from ocpp_addon.database import Database
+from ocpp_addon.errors import StorageError
+from ocpp_addon.text import printable
+
+log = logging.getLogger(__name__)
+
+BYTES_LIMIT = 256 * 1024 * 1024  # of stored payloads
+EVICT_AT_ONCE = 100  # rows that make room together
+HELD_CHARGERS_LIMIT = 20  # chargers that wait for approval; the messages of the first go
+HELD_LIMIT = 200  # messages of each of them; more are refused, so that the charger keeps them
+ASIDE_LIMIT = 1000  # messages kept aside; the oldest go
+DELETE_AT_ONCE = 500
+SAY_EVERY = 60.0  # seconds between log lines about the same trouble
+
+HEARTBEAT, ORDINARY, TRANSACTION = range(3)  # ranks: the lowest goes first when room is short
+
+# Due; on the wire as well, so not due; kept until a person approves the charger.
+State = Literal["waiting", "flying", "held"]
+Done = Callable[[StorageError | None], None]
+
+_INSERT = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way upstream."""
+
+    charger_id: str
+    topic: str
+    payload: bytes
+    properties: tuple[tuple[str, str], ...] = ()
+    rank: int = ORDINARY
+    replay_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Row:
+    charger_id: str
+    rank: int
+    size: int
+    state: State
+
+
+class Shelf:
+    """Keep messages in the order of their numbers, within limits.
+
+    `due` counts, per charger, what waits and is not on the wire.
+    """
+
+    TABLES: ClassVar[tuple[str, ...]] = (
+        """CREATE TABLE IF NOT EXISTS outbox (
+            seq INTEGER PRIMARY KEY,
+            charger TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            replay_topic TEXT,
+            payload BLOB NOT NULL,
+            properties TEXT NOT NULL,
+            correlation BLOB,
+            rank INTEGER NOT NULL,
+            state TEXT NOT NULL
+        )""",
+    )
+
+    def __init__(self, database: Database, limit: int) -> None:
+        self._database = database
+        self._limit = limit
+        self._rows: tuple[dict[int, _Row], ...] = ({}, {}, {})  # by rank
+        self._size = 0
+        self._held: dict[str, int] = {}  # by charger, in the order of their first messages
+        self._gone: set[int] = set()  # no longer wanted, but still on disk
+        self._said: dict[str, float] = {}
+        self.due: dict[str, int] = {}
+        self.first_free = 1
+        self.set_aside = 0
+        self.dropped = 0
+        self.refusal: str | None = None  # what the disk said last, if it refused
+        self.last_aside: str | None = None
+
+    @classmethod
+    async def open(cls, database: Database, limit: int) -> Self:
+        """Return the shelf with what an earlier run left behind."""
+        shelf = cls(database, limit)
+        rows = await database.read(
+            "SELECT seq, charger, rank, length(payload), state FROM outbox ORDER BY seq"
+        )
+        for seq, charger_id, rank, size, state in rows:
+            shelf.first_free = seq + 1
+            if state == "aside":
+                shelf.set_aside += 1
+            else:
+                shelf._add(seq, _Row(charger_id, rank, size, state))
+        if len(shelf):
+            log.info("%d messages of an earlier run wait for the broker", len(shelf))
+        return shelf
+
+    def __len__(self) -> int:
+        return sum(map(len, self._rows))
+
+    def __contains__(self, seq: object) -> bool:
+        return any(seq in rows for rows in self._rows)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what a person should know, in sentences."""
+        found = []
+        if self.refusal is not None:
+            found.append(self.refusal)
+        if len(self) >= self._limit or self._size >= BYTES_LIMIT:
+            found.append("The outbox is full: messages of chargers are dropped or refused.")
+        if self.last_aside is not None:
+            found.append(self.last_aside)
+        elif self.set_aside:
+            found.append(f"{self.set_aside} messages could not be published and are set aside.")
+        return found
+
+    def put(self, seq: int, message: Outgoing, state: State, done: Done) -> None:
+        """Write a message; `done` learns when it is on disk, or why it is not."""
+        size = len(message.payload)
+        fault = self._fault(message, size, state)
+        if fault is not None:
+            self.dropped += 1
+            self._say(fault)
+            done(StorageError(fault))
+            return
+        self._add(seq, _Row(message.charger_id, message.rank, size, state))
+
+        def written(future: "asyncio.Future[int]") -> None:
+            error = future.exception()
+            if error is None:
+                self.refusal = None
+                done(None)
+                return
+            self.refusal = str(error)
+            self.dropped += 1
+            self._say(self.refusal)
+            self._remove(seq)
+            done(StorageError(self.refusal))
+
+        stored = "held" if state == "held" else "waiting"
+        self._database.submit([(_INSERT, _values(seq, message, stored))]).add_done_callback(written)
+
+    def fly(self, seq: int) -> None:
+        """Note that a message is on the wire."""
+        self._change(seq, "flying")
+
+    def ground(self, seq: int) -> None:
+        """Note that a message came back unacknowledged."""
+        self._change(seq, "waiting")
+
+    def remove(self, seq: int) -> None:
+        """Let go of a message; it leaves the disk at the next `clear`."""
+        if self._remove(seq) is not None:
+            self._gone.add(seq)
+
+    def put_aside(self, seq: int, message: Outgoing, reason: str, done: Done) -> None:
+        """Keep a message that can never be published, for people to look at."""
+        self._remove(seq)
+        self.set_aside += 1
+        self.last_aside = (
+            f"A message of {printable(message.charger_id)} to {printable(message.topic)} cannot be"
+            f" published and is set aside: {printable(reason, 120)}."
+        )
+        log.error("%s", self.last_aside)
+        trim = (
+            "DELETE FROM outbox WHERE state = 'aside' AND seq NOT IN (SELECT seq FROM outbox"
+            " WHERE state = 'aside' ORDER BY seq DESC LIMIT ?)"
+        )
+        writing = self._database.submit(
+            [(_INSERT, _values(seq, message, "aside")), (trim, (ASIDE_LIMIT,))]
+        )
+
+        def written(future: "asyncio.Future[int]") -> None:
+            if future.exception() is not None:
+                self._say(str(future.exception()))
+            done(None)  # kept or not: nobody can wait for its publication
+
+        writing.add_done_callback(written)
+
+    async def oldest(self, count: int) -> list[tuple[int, Outgoing]]:
+        """Return the oldest messages that are due. Raises StorageError."""
+        busy = len(self._gone) + sum(
+            row.state == "flying" for rows in self._rows for row in rows.values()
+        )
+        found = await self._database.read(
+            "SELECT seq, charger, topic, payload, properties, rank, replay_topic, correlation"
+            " FROM outbox WHERE state = 'waiting' ORDER BY seq LIMIT ?",
+            count + busy,
+        )
+        return [(row[0], _outgoing(row[1:])) for row in found if self._is_due(row[0])][:count]
+
+    async def clear(self) -> None:
+        """Delete what is no longer wanted. Raises StorageError; nothing is forgotten then."""
+        while self._gone:
+            some = list(itertools.islice(self._gone, DELETE_AT_ONCE))
+            marks = ",".join("?" * len(some))
+            await self._database.write(f"DELETE FROM outbox WHERE seq IN ({marks})", *some)
+            self._gone.difference_update(some)
+
+    async def release(self, charger_id: str) -> None:
+        """Make what was held of a charger due. Raises StorageError."""
+        await self._database.write(
+            "UPDATE outbox SET state = 'waiting' WHERE charger = ? AND state = 'held'", charger_id
+        )
+        for seq in self._held_of(charger_id):
+            self._change(seq, "waiting")
+
+    def discard(self, charger_id: str) -> None:
+        """Let go of what was held of a charger."""
+        for seq in self._held_of(charger_id):
+            self.remove(seq)
+
+    def _fault(self, message: Outgoing, size: int, state: State) -> str | None:
+        if state == "held":
+            if self._held.get(message.charger_id, 0) >= HELD_LIMIT:
+                return f"Too many messages of {printable(message.charger_id)} wait for approval."
+            if message.charger_id not in self._held and len(self._held) >= HELD_CHARGERS_LIMIT:
+                self.discard(next(iter(self._held)))
+        if not self._make_room(message.rank, size):
+            return "The outbox is full: messages of chargers are dropped or refused."
+        return None
+
+    def _make_room(self, rank: int, size: int) -> bool:
+        """Let go of what counts least, up to the rank of the newcomer; False if it must go."""
+        while len(self) >= self._limit or self._size + size > BYTES_LIMIT:
+            lowest = next((one for one in range(TRANSACTION) if self._rows[one]), TRANSACTION)
+            if lowest == TRANSACTION or lowest > rank:
+                return False
+            idle = (seq for seq, row in self._rows[lowest].items() if row.state != "flying")
+            evicted = list(itertools.islice(idle, EVICT_AT_ONCE))
+            if not evicted:
+                return False
+            for seq in evicted:
+                self.remove(seq)
+            self.dropped += len(evicted)
+            self._say("The outbox is full: the messages that count least are dropped.")
+        return True
+
+    def _held_of(self, charger_id: str) -> list[int]:
+        return [
+            seq
+            for rows in self._rows
+            for seq, row in rows.items()
+            if row.state == "held" and row.charger_id == charger_id
+        ]
+
+    def _is_due(self, seq: int) -> bool:
+        row = self._row(seq)
+        return row is not None and row.state == "waiting"
+
+    def _row(self, seq: int) -> _Row | None:
+        return next((rows[seq] for rows in self._rows if seq in rows), None)
+
+    def _add(self, seq: int, row: _Row) -> None:
+        self._rows[row.rank][seq] = row
+        self._size += row.size
+        self._count(row, 1)
+
+    def _remove(self, seq: int) -> _Row | None:
+        row = self._row(seq)
+        if row is not None:
+            del self._rows[row.rank][seq]
+            self._size -= row.size
+            self._count(row, -1)
+        return row
+
+    def _change(self, seq: int, state: State) -> None:
+        row = self._row(seq)
+        if row is not None:
+            self._count(row, -1)
+            row.state = state
+            self._count(row, 1)
+
+    def _count(self, row: _Row, change: int) -> None:
+        if row.state == "flying":
+            return
+        counts = self.due if row.state == "waiting" else self._held
+        count = counts.get(row.charger_id, 0) + change
+        if count > 0:
+            counts[row.charger_id] = count
+        else:
+            counts.pop(row.charger_id, None)
+
+    def _say(self, trouble: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._said.get(trouble[:40], 0.0):
+            self._said[trouble[:40]] = now + SAY_EVERY
+            log.error("%s", trouble)
+
+
+def _values(seq: int, message: Outgoing, state: str) -> tuple[object, ...]:
+    return (
+        seq,
+        message.charger_id,
+        message.topic,
+        message.replay_topic,
+        message.payload,
+        json.dumps(message.properties),
+        message.correlation,
+        message.rank,
+        state,
+    )
+
+
+def _outgoing(row: Iterable[Any]) -> Outgoing:
+    charger_id, topic, payload, properties, rank, replay_topic, correlation = row
+    pairs = tuple((name, value) for name, value in json.loads(properties))
+    return Outgoing(charger_id, topic, payload, pairs, rank, replay_topic, correlation)

@@ -76,7 +76,12 @@ class Bridge:
 
     async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
         """Let MQTT reach a charger before its handshake completes."""
-        if not pending and charger_id not in self._subscribed:
+        if charger_id in self._subscribed:
+            return
+        if pending:  # a command for it gets an outcome that says so
+            self._subscribed.add(charger_id)
+            await self._broker.subscribe(self._topics.filters(charger_id))
+        else:
             await self.make_known(charger_id)
 
     def opened(self, connection: Connection) -> None:
@@ -84,12 +89,16 @@ class Bridge:
         if not connection.session.pending:
             self._retained.set(self._topics.presence(connection.charger_id), ONLINE)
 
-    def closed(self, connection: Connection) -> None:
+    async def closed(self, connection: Connection) -> None:
         """Take a charger's presence back, unless a newer connection has taken over."""
-        if self.endpoint.connection(connection.charger_id) in (None, connection):
-            known = connection.charger_id in self.endpoint.credentials
-            if known:
-                self._retained.set(self._topics.presence(connection.charger_id), OFFLINE)
+        charger_id = connection.charger_id
+        if self.endpoint.connection(charger_id) not in (None, connection):
+            return
+        if charger_id in self.endpoint.credentials:
+            self._retained.set(self._topics.presence(charger_id), OFFLINE)
+        elif charger_id in self._subscribed:
+            self._subscribed.discard(charger_id)
+            await self._broker.unsubscribe(self._topics.filters(charger_id))
 
     async def publish(self, connection: Connection, effect: Publish) -> None:
         """Publish a message of a charger and return once it is safe."""
@@ -200,10 +209,13 @@ class Bridge:
     # Chargers that become known and unknown.
 
     def filters(self) -> list[str]:
-        """Return what to subscribe: the filters of every known charger."""
-        known = self.endpoint.credentials.ids()
-        self._subscribed.update(known)
-        return [topic for charger_id in known for topic in self._topics.filters(charger_id)]
+        """Return what to subscribe: the filters of every charger that is known or connected."""
+        self._subscribed = {*self.endpoint.credentials.ids(), *self.endpoint.connections}
+        return [
+            topic
+            for charger_id in sorted(self._subscribed)
+            for topic in self._topics.filters(charger_id)
+        ]
 
     async def make_known(self, charger_id: str) -> None:
         """Subscribe for a charger and show its presence."""

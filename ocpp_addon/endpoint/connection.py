@@ -52,7 +52,7 @@ class Ports(Protocol):
     def opened(self, connection: "Connection") -> None:
         """Learn that a charger is connected."""
 
-    def closed(self, connection: "Connection") -> None:
+    async def closed(self, connection: "Connection") -> None:
         """Learn that a connection has ended; a newer one of the same charger may be there."""
 
     async def publish(self, connection: "Connection", effect: Publish) -> None:
@@ -152,7 +152,7 @@ class Connection:
                     self._end()
                     self._work.put_nowait(None)
         finally:
-            self._ports.closed(self)
+            await self._ports.closed(self)
 
     def command(self, command: Command) -> None:
         """Send a Call to the charger; its outcome is settled in any case."""

@@ -156,9 +156,11 @@ class Connection:
 
     def command(self, command: Command) -> None:
         """Send a Call to the charger; its outcome is settled in any case."""
-        effects = self.session.command(command, self._loop.time())
-        if self._ended:
-            effects = self.session.closed(self._loop.time())
+        now = self._loop.time()
+        effects = self.session.command(command, now)
+        if self._ended:  # nothing reaches the charger any more; refusals stay what they are
+            effects = [effect for effect in effects if isinstance(effect, Settle)]
+            effects += self.session.closed(now)
         self._perform_soon(effects)
 
     def forward(self, message: CallResult | CallError | CallResultError | Send) -> None:

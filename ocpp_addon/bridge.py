@@ -103,10 +103,7 @@ class Bridge:
     async def publish(self, connection: Connection, effect: Publish) -> None:
         """Publish a message of a charger and return once it is safe."""
         message = effect.message
-        if isinstance(message, Call | Send):
-            version = connection.session.version
-            self._home.received(connection.charger_id, version, message, datetime.now(UTC))
-        await self._outbox.post(
+        safe = self._outbox.post(
             self._upstream(
                 connection.charger_id,
                 message,
@@ -114,6 +111,11 @@ class Bridge:
                 _marks(effect.repairs, effect.warnings, late=effect.late),
             )
         )
+        if isinstance(message, Call | Send):
+            await asyncio.sleep(0)  # let it leave first: the broker works while we look at it
+            version = connection.session.version
+            self._home.received(connection.charger_id, version, message, datetime.now(UTC))
+        await safe
 
     async def hold(self, connection: Connection, effect: Hold) -> None:
         """Keep a message of a charger that waits for approval."""

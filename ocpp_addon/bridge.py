@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ocpp_addon.endpoint.connection import Connection
+from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt import payload, shelf
@@ -62,6 +63,8 @@ class Bridge:
         home: CentralSystem,
     ) -> None:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
+        self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
+        self.on_change: Callable[[str], None] = lambda charger_id: None
         self._topics = topics
         self._broker = broker
         self._outbox = outbox
@@ -86,12 +89,14 @@ class Bridge:
 
     def opened(self, connection: Connection) -> None:
         """Announce a charger."""
+        self.on_change(connection.charger_id)
         if not connection.session.pending:
             self._retained.set(self._topics.presence(connection.charger_id), ONLINE)
 
     async def closed(self, connection: Connection) -> None:
         """Take a charger's presence back, unless a newer connection has taken over."""
         charger_id = connection.charger_id
+        self.on_change(charger_id)
         if self.endpoint.connection(charger_id) not in (None, connection):
             return
         if charger_id in self.endpoint.credentials:
@@ -99,6 +104,10 @@ class Bridge:
         elif charger_id in self._subscribed:
             self._subscribed.discard(charger_id)
             await self._broker.unsubscribe(self._topics.filters(charger_id))
+
+    def seen(self, connection: Connection, entry: Entry) -> None:
+        """Tell whoever watches of a frame."""
+        self.on_frame(connection.charger_id, entry)
 
     async def publish(self, connection: Connection, effect: Publish) -> None:
         """Publish a message of a charger and return once it is safe."""
@@ -221,6 +230,7 @@ class Bridge:
 
     async def make_known(self, charger_id: str) -> None:
         """Subscribe for a charger and show its presence."""
+        self.on_change(charger_id)
         self._subscribed.add(charger_id)
         connected = self.endpoint.connection(charger_id) is not None
         self._retained.set(self._topics.presence(charger_id), ONLINE if connected else OFFLINE)
@@ -228,6 +238,7 @@ class Bridge:
 
     async def make_unknown(self, charger_id: str) -> None:
         """Unsubscribe for a charger and remove its traces from the broker."""
+        self.on_change(charger_id)
         self._subscribed.discard(charger_id)
         self._home.forget(charger_id)
         self._retained.set(self._topics.presence(charger_id), b"")

@@ -116,6 +116,7 @@ class Gateway:
             "retained": self._retained.run(),
             "endpoint": self.endpoint.run(),
             "home": self._home.run(),
+            "web": self.web.run(),
         }
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks

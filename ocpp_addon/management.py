@@ -9,13 +9,14 @@ from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.identity import UnusableId, checked_id
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.sessions import Choice
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.ocpp import jsontext
 from ocpp_addon.ocpp.messages import MESSAGE_TYPES, CallError, CallResult, CallResultError
 from ocpp_addon.ocpp.repair import repair
 from ocpp_addon.text import utc
-from ocpp_addon.web.backend import Refused, TagEntry
+from ocpp_addon.web.backend import Listener, Refused, SessionChoice, TagEntry
 
 _SECRET_KEY = re.compile(r"authorizationkey|password|secret|token", re.IGNORECASE)
 _USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
@@ -42,6 +43,16 @@ class Management:
         self._outbox = outbox
         self._reserved = reserved
         self._problems = problems
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this listener what happens from now on."""
+
+        def seen(charger_id: str, entry: Entry) -> None:
+            listener.message(charger_id, lambda: shown_frame(entry))
+
+        self._bridge.on_frame = seen
+        self._bridge.on_change = listener.charger_changed
+        self._endpoint.attempts.on_added = lambda attempt: listener.attempted(attempt.as_json())
 
     def health(self) -> dict[str, Any]:
         """Tell how the gateway is; degraded means that something needs a person."""
@@ -155,6 +166,11 @@ class Management:
     async def delete_tag(self, id_tag: str) -> bool:
         """Forget a tag; False if there is none."""
         return await self._home.tags.delete(id_tag)
+
+    async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
+        """Return the charging sessions that fit, newest first."""
+        asked = Choice(choice.charger, choice.tag, choice.since, choice.until)
+        return [record.as_json() for record in await self._home.sessions.find(asked)]
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the connection attempts that failed lately, newest first."""

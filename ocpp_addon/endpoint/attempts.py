@@ -1,6 +1,7 @@
 """The connection attempts that failed lately, and why, in words; knows no sockets."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -131,11 +132,16 @@ class Attempt:
     reason: str
     advice: str
 
+    def as_json(self) -> dict[str, object]:
+        """Return it for the API."""
+        return asdict(self) | {"first_at": utc(self.first_at), "last_at": utc(self.last_at)}
+
 
 class Attempts:
     """Remember the last failures; the same one again only counts."""
 
     def __init__(self) -> None:
+        self.on_added: Callable[[Attempt], None] | None = None
         self._attempts: OrderedDict[tuple[str, str | None, str], Attempt] = OrderedDict()
 
     def add(
@@ -158,6 +164,8 @@ class Attempts:
         self._attempts[key] = attempt
         if len(self._attempts) > ATTEMPTS_LIMIT:
             self._attempts.popitem(last=False)
+        if self.on_added is not None:
+            self.on_added(attempt)
         return attempt
 
     def newest_first(self) -> list[Attempt]:
@@ -166,10 +174,7 @@ class Attempts:
 
     def as_json(self) -> list[dict[str, object]]:
         """Return all entries as JSON objects, newest first."""
-        return [
-            asdict(attempt) | {"first_at": utc(attempt.first_at), "last_at": utc(attempt.last_at)}
-            for attempt in self.newest_first()
-        ]
+        return [attempt.as_json() for attempt in self.newest_first()]
 
 
 def _with_facts(reason: str, facts: dict[str, object]) -> str:

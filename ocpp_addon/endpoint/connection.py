@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
-from ocpp_addon.endpoint.history import History
+from ocpp_addon.endpoint.history import Entry, History
 from ocpp_addon.endpoint.liveness import Liveness
 from ocpp_addon.errors import StorageError
 from ocpp_addon.ocpp.effects import (
@@ -54,6 +54,9 @@ class Ports(Protocol):
 
     async def closed(self, connection: "Connection") -> None:
         """Learn that a connection has ended; a newer one of the same charger may be there."""
+
+    def seen(self, connection: "Connection", entry: Entry) -> None:
+        """Learn of a frame in either direction."""
 
     async def publish(self, connection: "Connection", effect: Publish) -> None:
         """Publish a message of the charger; return once it is safe, else StorageError."""
@@ -233,7 +236,9 @@ class Connection:
         self.liveness.heard(now)
         effects = self.session.receive(text, now)
         message, repairs, warnings = _subject(effects)
-        self.history.add(datetime.now(UTC), now, "received", text, message, repairs, warnings)
+        at = datetime.now(UTC)
+        entry = self.history.add(at, now, "received", text, message, repairs, warnings)
+        self._ports.seen(self, entry)
         if effects:
             self._work.put_nowait(list(effects))
 
@@ -302,7 +307,8 @@ class Connection:
         except (ValueError, TypeError, RecursionError) as error:
             self._note(f"a message for the charger is no JSON: {error}")
             return
-        self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
+        entry = self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
+        self._ports.seen(self, entry)
         await self._write(self._websocket.send_str(text))
 
     async def _write(self, writing: Awaitable[object]) -> None:

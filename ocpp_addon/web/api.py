@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib import resources
 from typing import Any, TypeVar
 
 import voluptuous as vol
@@ -12,8 +14,10 @@ from ocpp_addon import checks
 from ocpp_addon.ocpp import jsontext
 from ocpp_addon.ocpp.messages import CallError
 from ocpp_addon.text import printable
+from ocpp_addon.web import sessions
 from ocpp_addon.web.backend import Backend, Refused, TagEntry
 from ocpp_addon.web.guard import HEALTH
+from ocpp_addon.web.metrics import CONTENT_TYPE, Metrics
 
 BODY_LIMIT = 64 * 1024
 BODY_TIMEOUT = 10.0  # seconds
@@ -61,6 +65,8 @@ class Api:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._metrics = Metrics(backend)
+        self._description = (resources.files("ocpp_addon.web") / "openapi.json").read_bytes()
 
     def routes(self) -> list[web.RouteDef]:
         """Return where each call lives."""
@@ -78,7 +84,11 @@ class Api:
             web.get("/api/tags", self.tags),
             web.put(tag, self.put_tag),
             web.delete(tag, self.delete_tag),
+            web.get("/api/sessions", self.sessions),
+            web.get("/api/sessions/totals", self.totals),
             web.get("/api/attempts", self.attempts),
+            web.get("/api/openapi.json", self.description),
+            web.get("/metrics", self.metrics),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
@@ -159,9 +169,33 @@ class Api:
             raise Refused("not_found", "There is no such tag.", 404)
         return answer({})
 
+    async def sessions(self, request: web.Request) -> web.Response:
+        """List charging sessions, as JSON or CSV."""
+        form = request.query.get("format", "json")
+        if form not in ("json", "csv"):
+            raise Refused("bad_format", "The format is json or csv.", 400)
+        found = await self._backend.sessions(sessions.choice(request.query))
+        if form == "json":
+            return answer(found)
+        headers = {"Content-Disposition": 'attachment; filename="sessions.csv"'}
+        return web.Response(text=sessions.as_csv(found), content_type="text/csv", headers=headers)
+
+    async def totals(self, request: web.Request) -> web.Response:
+        """Add up charging sessions."""
+        found = await self._backend.sessions(sessions.choice(request.query))
+        return answer(asdict(sessions.totals(found)))
+
     async def attempts(self, request: web.Request) -> web.Response:
         """List the connection attempts that failed lately."""
         return answer(self._backend.attempts())
+
+    async def description(self, request: web.Request) -> web.Response:
+        """Describe the API."""
+        return web.Response(body=self._description, content_type="application/json")
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Tell Prometheus the figures."""
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def answer(

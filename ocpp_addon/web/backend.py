@@ -1,5 +1,6 @@
 """What the web room needs from the rest of the gateway, and how the rest says no."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -27,8 +28,38 @@ class TagEntry:
     expiry: datetime | None = None
 
 
+@dataclass(frozen=True)
+class SessionChoice:
+    """Which sessions are asked for: those that began from `since` on and before `until`."""
+
+    charger: str | None = None
+    tag: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Listener(Protocol):
+    """Learn what happens."""
+
+    def charger_changed(self, charger_id: str) -> None:
+        """Learn that a charger came, went or is otherwise not what it was."""
+        ...
+
+    def message(self, charger_id: str, show: Callable[[], dict[str, Any]]) -> None:
+        """Learn of a frame; `show` returns it as `Backend.messages` does."""
+        ...
+
+    def attempted(self, attempt: dict[str, Any]) -> None:
+        """Learn of a connection attempt that failed."""
+        ...
+
+
 class Backend(Protocol):
     """See and steer the gateway; any method may raise Refused."""
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this listener what happens from now on."""
+        ...
 
     def health(self) -> dict[str, Any]:
         """Return `status` ("ok", "degraded", "unavailable"), `broker` and more."""
@@ -82,4 +113,8 @@ class Backend(Protocol):
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the connection attempts that failed lately."""
+        ...
+
+    async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
+        """Return the charging sessions that fit, newest first."""
         ...

@@ -1,6 +1,7 @@
-"""Who may talk to the HTTP API, judged by peer, Host, Origin and token before any handler."""
+"""Who may talk to the gateway over HTTP, judged before any handler: by peer, Host and Origin,
+by token or session, and where something changes by a header or a form of ours."""
 
-import hmac
+import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass, field
@@ -8,17 +9,34 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ocpp_addon.text import printable
 from ocpp_addon.web.backend import Refused
+from ocpp_addon.web.logins import Logins
 
 INGRESS_PEER = "172.30.32.2"
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 REQUESTED_WITH = "ocpp-gateway"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEALTH = "/health"
+OPEN = ("/sign-in", "/static/")  # what a person needs who has not signed in yet
+FORM_TOKEN = "form_token"
+FORM_TIMEOUT = 10.0  # seconds
 
 # Names that no public DNS answers for, so no stranger's page can be rebound to them.
 LOCAL_SUFFIXES = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks: a name for the log, and the session that forms are bound to."""
+
+    name: str
+    session: str = field(default="", repr=False)
+    signed_in: bool = False  # with the token, in a browser
+
+
+VISITOR = web.RequestKey("visitor", Visitor)
 
 
 @dataclass(frozen=True)
@@ -31,12 +49,12 @@ class Guard:
     """
 
     ingress: bool = False
-    token: str | None = field(default=None, repr=False)
+    logins: Logins = field(default_factory=lambda: Logins(None))
     ingress_peer: str = INGRESS_PEER
     host: str = ""
 
-    def check(self, request: web.Request) -> None:
-        """Raise Refused unless the request may be served."""
+    def check(self, request: web.Request) -> Visitor:
+        """Return who asks; raises Refused unless the request may be served."""
         peer = _peer(request)
         own_host = request.headers.get("Host", "")
         if self.ingress and peer == self.ingress_peer:
@@ -44,28 +62,75 @@ class Guard:
             # proxies the first one knows what the browser asked for.
             forwarded = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()
             _check_origin(request, forwarded or own_host, any_port=True)
+            visitor = _user_of_home_assistant(request)
         else:
-            if peer not in LOOPBACK and (self.ingress or self.token is None):
+            if peer not in LOOPBACK and (self.ingress or not self.logins.needed):
                 raise Refused("forbidden", "This address may not talk to the gateway.", 403)
             _check_host(own_host, self.host)
             _check_origin(request, own_host, any_port=False)
-            if not (peer in LOOPBACK and request.path == HEALTH and request.method in READS):
-                self._check_token(request)
-        if (
-            request.method not in READS
-            and request.headers.get("X-Requested-With") != REQUESTED_WITH
+            visitor = self._direct(request, peer)
+        if not (
+            request.method in READS
+            or request.headers.get("X-Requested-With") == REQUESTED_WITH
+            or is_form(request)
         ):
             # A foreign page cannot send it: browsers would ask us first (CORS), and get no.
             sentence = f"Changes need the header X-Requested-With: {REQUESTED_WITH}."
             raise Refused("csrf", sentence, 403)
+        return visitor
 
-    def _check_token(self, request: web.Request) -> None:
-        if self.token is None or self.ingress:
-            return
+    async def check_form(self, request: web.Request, visitor: Visitor) -> None:
+        """Raise Refused unless the form was made here, for this visitor's session."""
+        try:
+            async with asyncio.timeout(FORM_TIMEOUT):
+                form = await request.post()
+        except TimeoutError:
+            raise Refused("timeout", "The form did not arrive in time.", 408) from None
+        if not self.logins.is_our_form(visitor.session, str(form.get(FORM_TOKEN, ""))):
+            sentence = "This form is too old, or not ours: open its page again and repeat it."
+            raise Refused("csrf", sentence, 403)
+
+    def _direct(self, request: web.Request, peer: str) -> Visitor:
+        if not self.logins.needed or self.ingress:
+            return Visitor("somebody on this machine")
+        session = request.cookies.get(cookie_name(request), "")
+        if self.logins.is_open(session):
+            return Visitor(f"somebody signed in at {peer}", session, signed_in=True)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token.encode())
-        if scheme.lower() != "bearer" or not right:
-            raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
+        if scheme.lower() == "bearer" and self.logins.fits(given.strip(), peer):
+            return Visitor(f"a program with the token at {peer}")
+        is_health = peer in LOOPBACK and request.path == HEALTH and request.method in READS
+        if is_health or request.path.startswith(OPEN):
+            return Visitor(f"somebody at {peer}")
+        raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
+
+
+def is_form(request: web.Request) -> bool:
+    """Tell whether a request is a form of a page, which carries a token in its body."""
+    return (
+        request.method == "POST"
+        and request.content_type == "application/x-www-form-urlencoded"
+        and not request.path.startswith("/api/")
+    )
+
+
+def cookie_name(request: web.Request) -> str:
+    """Return the name of the session cookie: browsers send it to all ports of a host."""
+    port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+    return f"ocpp-gateway-{port}"
+
+
+def _user_of_home_assistant(request: web.Request) -> Visitor:
+    """Return the person whom the ingress names."""
+    user_id = _header(request, "X-Remote-User-Id")
+    name = _header(request, "X-Remote-User-Display-Name") or _header(request, "X-Remote-User-Name")
+    session = f"{request.headers.get('X-Ingress-Path', '')}|{user_id}"
+    return Visitor(printable(name or user_id or "somebody in Home Assistant"), session)
+
+
+def _header(request: web.Request, name: str) -> str:
+    raw = request.headers.get(name, "").encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace")
 
 
 def _peer(request: web.Request) -> str:

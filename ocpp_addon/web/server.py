@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Self
+from typing import NoReturn, Self
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -13,7 +13,9 @@ from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.text import printable
 from ocpp_addon.web.api import BODY_LIMIT, Api, answer
 from ocpp_addon.web.backend import Backend, Refused
-from ocpp_addon.web.guard import INGRESS_PEER, Guard
+from ocpp_addon.web.guard import INGRESS_PEER, READS, VISITOR, Guard, is_form
+from ocpp_addon.web.live import Live
+from ocpp_addon.web.logins import Logins
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
@@ -49,8 +51,10 @@ class WebServer:
     ) -> None:
         self.port = port
         self._host = INGRESS_HOST if ingress else host
-        self._guard = Guard(ingress, token, ingress_peer, host)
+        self._guard = Guard(ingress, Logins(token), ingress_peer, host)
+        self._live = Live(backend, {})
         self._api = Api(backend)
+        backend.listen(self._live)
         self._waiting: dict[web.RequestHandler, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> Self:
@@ -58,7 +62,7 @@ class WebServer:
         app = web.Application(
             client_max_size=BODY_LIMIT, middlewares=[self._told_in_json, self._guarded]
         )
-        app.add_routes(self._api.routes())
+        app.add_routes([*self._api.routes(), web.get("/api/live", self._live.handle)])
         app.on_response_prepare.append(_harden)
         self._runner = web.AppRunner(
             app,
@@ -83,10 +87,15 @@ class WebServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        self._live.close()
         await self._runner.cleanup()
         for timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
+
+    async def run(self) -> NoReturn:
+        """Tell viewers what changes; until cancelled."""
+        await self._live.run()
 
     def _protocol(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection; aiohttp itself waits for ever for headers."""
@@ -130,8 +139,22 @@ class WebServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        self._guard.check(request)
-        return await handler(request)
+        visitor = request[VISITOR] = self._guard.check(request)
+        if is_form(request):
+            await self._guard.check_form(request, visitor)
+        if request.method in READS:
+            return await handler(request)
+        outcome = "has failed"
+        try:
+            response = await handler(request)
+            outcome = str(response.status)
+            return response
+        except (GatewayError, web.HTTPException) as error:
+            outcome = f"refused, {printable(error, 200)}"
+            raise
+        finally:
+            who, what = visitor.name, printable(request.path, 200)
+            log.info("%s %s by %s: %s", request.method, what, who, outcome)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

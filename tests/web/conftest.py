@@ -12,11 +12,46 @@ from yarl import URL
 
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.web import server as module
-from ocpp_addon.web.backend import Refused, TagEntry
+from ocpp_addon.web.backend import Listener, Refused, SessionChoice, TagEntry
 from ocpp_addon.web.server import WebServer
 
 WRITE = {"X-Requested-With": "ocpp-gateway"}
 INGRESS = "127.0.0.2"  # stands for the ingress of Home Assistant
+
+
+FRAME: dict[str, Any] = {
+    "time": "2026-11-24T17:05:00.000Z",
+    "direction": "received",
+    "frame": '[2,"1","Heartbeat",{}]',
+    "latency_ms": None,
+    "repaired": [],
+    "warnings": [],
+    "type": 2,
+    "id": "1",
+    "action": "Heartbeat",
+    "payload": {},
+}
+TAG = {"idTag": "card", "status": "Accepted", "name": "Anna", "parent": None, "expiry": None}
+ATTEMPT = {
+    "first_at": "2026-11-24T17:05:00.000Z",
+    "last_at": "2026-11-24T17:05:00.000Z",
+    "count": 1,
+    "address": "192.168.1.66",
+    "charger_id": "RDAM 123",
+    "code": "wrong_password",
+    "reason": "The password is wrong.",
+    "advice": "Enter it again.",
+}
+SESSION = {
+    "charger": "RDAM 123",
+    "connector": 1,
+    "transaction_id": 7,
+    "tag": "card",
+    "started_at": "2026-11-24T17:00:00.000Z",
+    "ended_at": "2026-11-24T19:30:00.000Z",
+    "energy_wh": 12345,
+    "reason": "Local",
+}
 
 
 @dataclass
@@ -26,20 +61,59 @@ class FakeBackend:
     status: str = "ok"
     outcome: CallResult | CallError = field(default_factory=lambda: CallResult("1", {"a": 1}))
     failure: Exception | None = None
+    vendor: str = "vendor1"
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     known: set[str] = field(default_factory=lambda: {"RDAM 123"})
     online: set[str] = field(default_factory=lambda: {"RDAM 123"})
 
+    listener: Listener | None = None
+
+    def listen(self, listener: Listener) -> None:
+        self.listener = listener
+
     def health(self) -> dict[str, Any]:
-        return {"status": self.status, "broker": "connected"}
+        return {
+            "status": self.status,
+            "broker": "connected",
+            "problems": [],
+            "chargers": {"known": 1, "connected": 1, "pending": 0},
+            "outbox": {"stored": 0, "set_aside": 0, "dropped": 0},
+            "takeovers": 0,
+        }
 
     def chargers(self) -> list[dict[str, Any]]:
         if self.failure is not None:
             raise self.failure
-        return [{"id": charger_id} for charger_id in sorted(self.known)]
+        return [self._charger(charger_id) for charger_id in sorted(self.known)]
 
     def charger(self, charger_id: str) -> dict[str, Any] | None:
-        return {"id": charger_id} if charger_id in self.known else None
+        return self._charger(charger_id) if charger_id in self.known else None
+
+    def _charger(self, charger_id: str) -> dict[str, Any]:
+        return {
+            "id": charger_id,
+            "connected": charger_id in self.online,
+            "connection": "c1" if charger_id in self.online else None,
+            "approval": "approved",
+            "protected": True,
+            **dict.fromkeys(("vendor", "model", "serial", "firmware"), self.vendor),
+            "protocol": "1.6",
+            "address": "192.168.1.20",
+            "offered_subprotocols": ["ocpp1.6"],
+            "password_presented": True,
+            "connected_at": "2026-11-24T17:00:00.000Z",
+            "last_seen": "2026-11-24T17:05:00.000Z",
+            "connectors": [
+                {
+                    "connector": 1,
+                    "evse": None,
+                    "status": "Charging",
+                    "error": None,
+                    "info": None,
+                    "updated": "2026-11-24T17:05:00.000Z",
+                }
+            ],
+        }
 
     async def set_password(self, charger_id: str, password: str | None) -> None:
         self.asked.append(("set_password", charger_id, password))
@@ -63,10 +137,10 @@ class FakeBackend:
         return self.outcome
 
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
-        return [{"frame": "[2]"}] if charger_id in self.known else None
+        return [FRAME] if charger_id in self.known else None
 
     async def tags(self) -> list[dict[str, Any]]:
-        return [{"idTag": "card"}]
+        return [TAG]
 
     async def put_tag(self, id_tag: str, entry: TagEntry) -> None:
         self.asked.append(("put_tag", id_tag, entry))
@@ -75,7 +149,11 @@ class FakeBackend:
         return id_tag == "card"
 
     def attempts(self) -> list[dict[str, Any]]:
-        return [{"reason": "wrong password"}]
+        return [ATTEMPT]
+
+    async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
+        self.asked.append(("sessions", choice))
+        return [SESSION]
 
 
 @dataclass
@@ -128,8 +206,10 @@ async def serve(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
         async def start(**options: Any) -> WebServer:
             options = {"host": "127.0.0.1", "ingress_peer": INGRESS, **options}
-            server = WebServer(backend, port=0, **options)
-            return await stack.enter_async_context(server)
+            server = await stack.enter_async_context(WebServer(backend, port=0, **options))
+            running = asyncio.create_task(server.run(), name="web")
+            stack.callback(running.cancel)
+            return server
 
         yield start
 

@@ -8,7 +8,7 @@ import pytest
 from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.web.backend import TagEntry
-from tests.web.conftest import WRITE, Browser, FakeBackend
+from tests.web.conftest import ATTEMPT, FRAME, SESSION, TAG, WRITE, Browser, FakeBackend
 
 KNOWN = "/api/chargers/RDAM%20123"
 
@@ -16,12 +16,14 @@ KNOWN = "/api/chargers/RDAM%20123"
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/health", {"status": "ok", "broker": "connected"}),
-        ("/api/chargers", [{"id": "RDAM 123"}]),
-        (KNOWN, {"id": "RDAM 123"}),
-        (f"{KNOWN}/messages", [{"frame": "[2]"}]),
-        ("/api/tags", [{"idTag": "card"}]),
-        ("/api/attempts", [{"reason": "wrong password"}]),
+        ("/health", FakeBackend().health()),
+        ("/api/chargers", FakeBackend().chargers()),
+        (KNOWN, FakeBackend().charger("RDAM 123")),
+        (f"{KNOWN}/messages", [FRAME]),
+        ("/api/tags", [TAG]),
+        ("/api/attempts", [ATTEMPT]),
+        ("/api/sessions", [SESSION]),
+        ("/api/sessions/totals", {"sessions": 1, "energy_wh": 12345, "hours": 2.5}),
     ],
 )
 async def test_reads(browser: Browser, path: str, content: object) -> None:
@@ -48,7 +50,7 @@ async def test_put_charger(
     browser: Browser, backend: FakeBackend, password: str | None, stored: str | None
 ) -> None:
     answer = await browser.write("PUT", "/api/chargers/new", {"password": password})
-    assert (answer.status, answer.content) == (200, {"id": "new"})
+    assert (answer.status, answer.content["id"]) == (200, "new")
     assert backend.asked == [("set_password", "new", stored)]
 
 
@@ -70,7 +72,7 @@ async def test_ids_are_percent_decoded_once(
 ) -> None:
     await browser.write("PUT", f"/api/chargers/{path}", {"password": None})
     assert backend.asked == [("set_password", charger_id, None)]
-    assert (await browser.ask("GET", f"/api/chargers/{path}")).content == {"id": charger_id}
+    assert (await browser.ask("GET", f"/api/chargers/{path}")).content["id"] == charger_id
 
 
 async def test_forget(browser: Browser) -> None:
@@ -81,7 +83,7 @@ async def test_forget(browser: Browser) -> None:
 
 async def test_approve(browser: Browser, backend: FakeBackend) -> None:
     answer = await browser.write("POST", f"{KNOWN}/approve", {"connection": "c1"})
-    assert (answer.status, answer.content) == (200, {"id": "RDAM 123"})
+    assert (answer.status, answer.content["id"]) == (200, "RDAM 123")
     assert backend.asked == [("approve", "RDAM 123", "c1")]
     answer = await browser.write("POST", f"{KNOWN}/approve", {"connection": "c0"})
     assert answer.status == 409

@@ -7,6 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ocpp_addon.web.backend import Refused
 from ocpp_addon.web.guard import Guard
+from ocpp_addon.web.logins import Logins
 from tests.web.conftest import INGRESS, WRITE, Browse, Browser, Serve
 
 STRANGER = "127.0.0.3"  # a peer that is neither 127.0.0.1 nor the ingress
@@ -95,7 +96,7 @@ def test_peers(remote: str, right: bool) -> None:
 
 
 def test_the_token_is_not_in_the_repr() -> None:
-    assert TOKEN not in repr(Guard(token=TOKEN))
+    assert TOKEN not in repr(Guard(logins=Logins(TOKEN)))
 
 
 @pytest.mark.parametrize("value", [None, "", "XMLHttpRequest", "ocpp-gateway2"])

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.server import Endpoint
+from ocpp_addon.errors import StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt import payload, shelf
 from ocpp_addon.mqtt.broker import Broker
@@ -65,6 +67,7 @@ class Bridge:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
         self.on_change: Callable[[str], None] = lambda charger_id: None
+        self.spawn: Callable[[Coroutine[Any, Any, None], str], object]  # set by the gateway, too
         self._topics = topics
         self._broker = broker
         self._outbox = outbox
@@ -161,6 +164,9 @@ class Bridge:
         """Report the outcome of a command."""
         marks = _marks(effect.repairs, effect.warnings)
         self._settle(connection.charger_id, effect.command, effect.outcome, marks)
+        key = _accepted_key(effect.command.call, effect.outcome)
+        if key is not None:
+            self.spawn(self._expect_key(connection.charger_id, key), "new password")
 
     # From MQTT, and from whoever else has a command.
 
@@ -255,6 +261,12 @@ class Bridge:
         body = {"requestedMessage": "BootNotification"}
         self.command(charger_id, Call(new_id(), "TriggerMessage", body), Asker())
 
+    async def _expect_key(self, charger_id: str, key: bytes) -> None:
+        try:
+            await self.endpoint.expect_password(charger_id, key)
+        except StorageError as error:
+            log.error("%s: its new password is not stored: %s", printable(charger_id), error)
+
     def _is_known(self, charger_id: str) -> bool:
         return charger_id in self.endpoint.credentials or (
             self.endpoint.connection(charger_id) is not None
@@ -330,6 +342,17 @@ class Bridge:
             replay_topic,
             correlation,
         )
+
+
+def _accepted_key(call: Call, outcome: CallResult | CallError) -> bytes | None:
+    """Return the secret with which a charger will log in from now on, if it accepted one."""
+    if isinstance(outcome, CallError) or call.action != "ChangeConfiguration":
+        return None
+    key, value = call.payload.get("key"), call.payload.get("value")
+    if not isinstance(key, str) or key.lower() != "authorizationkey" or not isinstance(value, str):
+        return None
+    accepted = outcome.payload.get("status") in ("Accepted", "RebootRequired")
+    return value.encode("utf-8", "replace") if accepted and value else None
 
 
 def new_id() -> str:

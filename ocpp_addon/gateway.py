@@ -120,6 +120,7 @@ class Gateway:
         }
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._bridge.spawn = lambda work, name: tasks.create_task(work, name=name)
             running = [tasks.create_task(part, name=name) for name, part in parts.items()]
             await stop.wait()
             log.info("Stopping")

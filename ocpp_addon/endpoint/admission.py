@@ -8,7 +8,7 @@ from typing import Literal
 
 from ocpp_addon.endpoint import handshake, identity
 from ocpp_addon.endpoint.credentials import Credentials
-from ocpp_addon.endpoint.passwords import Busy, Passwords
+from ocpp_addon.endpoint.passwords import Busy, PasswordRecord, Passwords
 from ocpp_addon.endpoint.throttle import Throttle
 from ocpp_addon.errors import StorageError
 from ocpp_addon.text import printable
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 PENDING_LIMIT = 20  # chargers that wait for approval at the same time
 RETRY_AFTER = "30"
+NEXT_PASSWORD = "next_password"  # setting: the record of a key that the charger has yet to use
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ class Admission:
         if self._credentials.protected(charger_id):
             await self._authenticate(charger_id, knock.address, credentials, broken)
             authenticated = True
-            if charger_id not in self._credentials:  # forgotten while its password was checked
-                return await self._stranger(charger_id, credentials, broken)
+        elif credentials is not None:
+            authenticated = await self._has_next_password(charger_id, credentials.secret)
+        if authenticated and charger_id not in self._credentials:  # forgotten meanwhile
+            return await self._stranger(charger_id, credentials, broken)
         if credentials is not None and credentials.user not in (None, charger_id):
             log.warning(
                 "%s: its user name %s differs from its id",
@@ -165,23 +168,44 @@ class Admission:
         if credentials is None:
             raise Refusal(401, "missing_password", "A password is needed.", charger_id, challenge)
         record = self._credentials.password(charger_id)
+        secret = credentials.secret
+        if record is not None and await self._is_right(charger_id, record, secret):
+            if self._passwords.needs_upgrade(record):
+                await self._store(charger_id, await self._passwords.hash(secret))
+        elif not await self._has_next_password(charger_id, secret):
+            self._failures.count(key, now())
+            raise Refusal(401, "wrong_password", "The password is wrong.", charger_id, challenge)
+        self._failures.forget(key)
+
+    async def _has_next_password(self, charger_id: str, secret: bytes) -> bool:
+        """Tell whether a charger uses the key that it was given last; then only that one counts.
+
+        Until then its old one goes on working, as it may have said Accepted and stored nothing.
+        """
         try:
-            right = record is not None and await self._passwords.verify(
-                charger_id, record, credentials.secret
+            record = PasswordRecord.from_json(
+                self._credentials.settings(charger_id).get(NEXT_PASSWORD)
             )
+        except ValueError:
+            return False
+        if not await self._is_right(charger_id, record, secret):
+            return False
+        await self._store(charger_id, record)
+        log.info("%s uses its new password", printable(charger_id))
+        return True
+
+    async def _is_right(self, charger_id: str, record: PasswordRecord, secret: bytes) -> bool:
+        try:
+            return await self._passwords.verify(charger_id, record, secret)
         except Busy:
             sentence = "Too many chargers log in at once."
             headers = {"Retry-After": RETRY_AFTER}
             raise Refusal(503, "busy", sentence, charger_id, headers) from None
-        if not right or record is None:
-            self._failures.count(key, now())
-            raise Refusal(401, "wrong_password", "The password is wrong.", charger_id, challenge)
-        self._failures.forget(key)
-        if self._passwords.needs_upgrade(record):
-            await self._upgrade(charger_id, credentials.secret)
 
-    async def _upgrade(self, charger_id: str, secret: bytes) -> None:
+    async def _store(self, charger_id: str, record: PasswordRecord) -> None:
         try:
-            await self._credentials.put(charger_id, await self._passwords.hash(secret))
-        except StorageError as error:  # the imported hash goes on working
-            log.warning("%s: its password could not be stored anew: %s", charger_id, error)
+            await self._credentials.put(charger_id, record)
+            if NEXT_PASSWORD in self._credentials.settings(charger_id):
+                await self._credentials.update_settings(charger_id, {NEXT_PASSWORD: None})
+        except StorageError as error:  # what is stored goes on working
+            log.warning("%s: its password could not be stored: %s", printable(charger_id), error)

@@ -12,7 +12,13 @@ from typing import Literal, Self
 from aiohttp import web
 
 from ocpp_addon.endpoint import handshake, lobby
-from ocpp_addon.endpoint.admission import Admission, Admitted, Knock, Refusal
+from ocpp_addon.endpoint.admission import (
+    NEXT_PASSWORD,
+    Admission,
+    Admitted,
+    Knock,
+    Refusal,
+)
 from ocpp_addon.endpoint.attempts import Attempts
 from ocpp_addon.endpoint.connection import Connection, Peer, Ports
 from ocpp_addon.endpoint.credentials import Credentials
@@ -151,6 +157,16 @@ class Endpoint:
         """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
         record = await self._passwords.hash(secret) if secret else None
         await self.credentials.put(charger_id, record)
+
+    async def expect_password(self, charger_id: str, secret: bytes) -> None:
+        """Let a charger log in with a new secret too, and with nothing else once it has done so.
+
+        For a key that the charger accepted (security whitepaper A01.FR.03). Raises StorageError.
+        """
+        record = await self._passwords.hash(secret)
+        if charger_id in self.credentials:
+            changes = {NEXT_PASSWORD: record.to_json()}
+            await self.credentials.update_settings(charger_id, changes)
 
     async def forget(self, charger_id: str) -> None:
         """Make a charger unknown and drop its connection. Raises StorageError."""

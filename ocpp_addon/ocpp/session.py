@@ -1,5 +1,6 @@
 """The conversation with one charger over one connection: messages and time in, effects out."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -200,11 +201,13 @@ class Session:
         if self._policy.central_system == "home":
             self._settle_ourselves(call)
             return [publish, Answer(call)]
-        if self._policy.answer_timeout > 0:
-            self._awaited.pop(call.unique_id, None)
-            self._awaited[call.unique_id] = (call, now + self._policy.answer_timeout)
-            if len(self._awaited) > AWAITED_LIMIT:
-                oldest, _ = next(iter(self._awaited.values()))
+        # Without a timeout it is awaited all the same: what MQTT answers tells of transactions.
+        timeout = self._policy.answer_timeout
+        self._awaited.pop(call.unique_id, None)
+        self._awaited[call.unique_id] = (call, now + timeout if timeout > 0 else math.inf)
+        if len(self._awaited) > AWAITED_LIMIT:
+            oldest, _ = self._awaited.pop(next(iter(self._awaited)))
+            if timeout > 0:
                 self._settle_ourselves(oldest)
                 return [publish, Answer(oldest)]
         return [publish]

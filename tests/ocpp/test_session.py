@@ -84,9 +84,22 @@ def test_outside_the_built_in_system_answers_in_the_end_and_nobody_after_it() ->
 
 
 def test_outside_without_time_out_only_mqtt_answers() -> None:
-    one = session(central_system="external", answer_timeout=0)
+    one = session(central_system="external", answer_timeout=0, validation="off")
     one.receive(HEARTBEAT, 0)
     assert one.tick(1e9) == []
+    # What it says is heeded all the same, such as a heartbeat interval or a transaction id.
+    result = CallResult("h1", {})
+    answered = Answered(Call("h1", "Heartbeat", {}), result, built_in=False)
+    assert one.forward(result, 1e9) == [Transmit(result), answered]
+
+
+def test_waiting_calls_without_time_out_are_bounded() -> None:
+    one = session(central_system="external", answer_timeout=0, validation="off")
+    for number in range(AWAITED_LIMIT + 1):
+        effects = one.receive(f'[2,"{number}","Heartbeat",{{}}]', 0)
+        assert [type(effect) for effect in effects] == [Publish]
+    assert len(one.forward(CallResult("0", {}), 0)) == 1  # forgotten, but sent on
+    assert len(one.forward(CallResult("1", {}), 0)) == 2
 
 
 def test_an_answer_that_nobody_waits_for_is_sent_as_often_as_it_comes() -> None:

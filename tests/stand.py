@@ -5,6 +5,7 @@ import base64
 import contextlib
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,10 @@ class Watch:
         while True:
             with contextlib.suppress(aiomqtt.MqttError):
                 async with aiomqtt.Client(
-                    "127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V5
+                    "127.0.0.1",
+                    self.port,
+                    protocol=aiomqtt.ProtocolVersion.V5,
+                    socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
                 ) as self._client:
                     await self._client.subscribe(self.topics, qos=1)
                     ready.set()

@@ -215,6 +215,16 @@ class Stand:
         ):
             return response.status, await response.json() if response.status != 204 else None
 
+    async def attempts(self) -> list[dict[str, Any]]:
+        """Return the failed attempts to connect, newest first."""
+        status, found = await self.request("GET", "api/attempts")
+        assert status == 200
+        return list(found)
+
+    async def empty(self) -> None:
+        """Wait until no charger is connected."""
+        await until(lambda: not self.gateway.endpoint.connections)
+
     @contextlib.asynccontextmanager
     async def run(self, **options: Any) -> AsyncIterator[Gateway]:
         """Run a gateway on this stand's broker and data folder."""

@@ -99,7 +99,8 @@ class Endpoint:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1024)
-        app.router.add_route("*", "/{tail:.*}", self._handle)
+        # Any path at all, line breaks included: what an id may be is decided by `identity`.
+        app.router.add_route("*", "/{tail:(?s:.*)}", self._handle)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=0.5
         )

@@ -57,12 +57,8 @@ def keepalive(one: Stand, charger_id: str) -> float:
     return connection.liveness.heartbeat_interval
 
 
-async def gone(one: Stand, charger_id: str) -> None:
-    await until(lambda: one.gateway.endpoint.connection(charger_id) is None)
-
-
 async def works(one: Stand, charger: Charger, charger_id: str) -> None:
-    """See that messages go through in both directions."""
+    """See that messages go through in both directions, and that nothing else is on its way."""
     topic = f"ocpp/cp/{charger_id}"
     count = len(one.watch.on(topic)) + 1
     await charger.send([2, f"works-{count}", "Heartbeat", {}])
@@ -84,7 +80,7 @@ async def test_a_boot_answer_adjusts_the_keepalive(tmp_path: Path) -> None:
             await one.watch.publish("ocpp/cs/client1", ack("3335862321"))
             assert await charger.receive() == [3, "3335862321", ACCEPTED]
             await until(lambda: keepalive(one, "client1") == 300)
-        await gone(one, "client1")
+        await one.empty()
 
 
 async def test_a_call_arrives_on_the_upstream_topic(tmp_path: Path) -> None:
@@ -114,7 +110,7 @@ async def test_the_same_answer_is_delivered_as_often_as_it_comes(tmp_path: Path)
             for _ in range(20):
                 await one.watch.publish("ocpp/cs/client1", ack("again"))
                 assert await charger.receive() == [3, "again", ACCEPTED]
-        await gone(one, "client1")
+        await one.empty()
 
 
 async def test_changing_one_charger_leaves_the_connection_of_another(tmp_path: Path) -> None:
@@ -140,7 +136,7 @@ async def test_connections_are_counted(tmp_path: Path) -> None:
             await charger.send(boot("1"))
             await one.watch.expect("ocpp/cp/client1")
             assert await connected() == 1
-        await gone(one, "client1")
+        await one.empty()
         assert await connected() == 0
 
 
@@ -268,7 +264,6 @@ async def test_a_bad_command_is_reported_and_not_sent(  # 4
         assert report["MessageTypeId"] == 4
         assert report["UniqueId"] == unique_id
         assert report["ErrorDetails"] == {"origin": "gateway", "reason": "invalid"}
-        assert await charger.silence()
         await works(one, charger, "CP1")
 
 
@@ -355,7 +350,7 @@ async def test_a_charger_that_ceases_to_answer_pings_is_closed(tmp_path: Path) -
         await answer_pings(4)  # longer than three intervals
         assert one.gateway.endpoint.connection("CP1") is not None
         assert await charger.expect_close() is None
-        await gone(one, "CP1")
+        await one.empty()
 
 
 @pytest.mark.parametrize(
@@ -426,10 +421,9 @@ async def test_a_retained_command_is_not_executed(tmp_path: Path) -> None:  # 14
             report = (await watch.expect("ocpp/cp/CP1/Reply")).json
             assert report["UniqueId"] == "r1"
             assert report["ErrorDetails"] == {"origin": "gateway", "reason": "retained"}
-            assert await charger.silence()
             await watch.publish("ocpp/cs/CP1", command | {"UniqueId": "r2"}, retain=True)
             await watch.expect("ocpp/cp/CP1/Reply", 2)
-            assert await charger.silence()
+            await works(one, charger, "CP1")
 
 
 async def test_a_frame_is_text(tmp_path: Path) -> None:

@@ -1,0 +1,313 @@
+"""Who gets in: passwords, strangers, pairing, and two connections with one id."""
+
+import asyncio
+import base64
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocpp_addon.endpoint.admission import PENDING_LIMIT
+from tests.stand import Stand, basic, stand
+from tests.wire import Reply, knock, wire
+
+# OCPP-J 1.6 6.2.2: the specification's own example.
+AL1000 = "Authorization: Basic QUwxMDAwOgABAgMEBQYH////////////////"
+AL1000_KEY = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
+
+
+def authorization(user: str, password: str | bytes) -> str:
+    return f"Authorization: {basic(user, password)}"
+
+
+def encoded(text: bytes) -> str:
+    return f"Authorization: Basic {base64.b64encode(text).decode()}"
+
+
+# Credentials.
+
+
+async def status_of(one: Stand, charger_id: str, *headers: str) -> int:
+    reply = await knock(one.port, f"/ocpp/{charger_id}", *headers)
+    if reply.status == 401:
+        assert reply.headers["www-authenticate"] == 'Basic realm="OCPP"'
+    await one.empty()
+    return reply.status
+
+
+@pytest.mark.parametrize("stored", [AL1000_KEY, AL1000_KEY.lower()])
+async def test_a_key_is_the_same_as_bytes_and_as_hex_digits(tmp_path: Path, stored: str) -> None:
+    async with stand(tmp_path, chargers=[{"id": "AL1000", "password": stored}]) as one:
+        assert await status_of(one, "AL1000", AL1000) == 101
+        assert await status_of(one, "AL1000", authorization("AL1000", AL1000_KEY)) == 101
+        assert await status_of(one, "AL1000", authorization("AL1000", AL1000_KEY.lower())) == 101
+        for wrong in (AL1000_KEY[:-2], bytes(20), b"\0" + bytes.fromhex(AL1000_KEY)[1:-1]):
+            assert await status_of(one, "AL1000", authorization("AL1000", wrong)) == 401
+
+
+async def test_credentials(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = base64.b64encode(b"CP1:good-password").decode()
+    async with stand(tmp_path, chargers=[{"id": "CP1", "password": "good-password"}]) as one:
+        for header in (
+            f"Authorization: Basic {good}",
+            f"authorization:   bAsIc   {good}  ",
+            f"Authorization: Basic {good.rstrip('=')}",
+            encoded(b":good-password"),
+        ):
+            assert await status_of(one, "CP1", header) == 101, header
+        assert "differs" not in caplog.text
+        assert await status_of(one, "CP1", authorization("somebody", "good-password")) == 101
+        assert "somebody" in caplog.text
+        for headers in (
+            (),
+            (encoded(b"CP1:bad-password"),),
+            (encoded(b"CP1:good-password\0"),),
+            (encoded(b"CP1:"),),
+            (encoded(b"CP1"),),
+            ("Authorization: Basic !!!!",),
+            (f"Authorization: Bearer {good}",),
+            (f"Authorization: Basic {good}", f"Authorization: Basic {good}"),
+            (encoded(b"CP1:" + b"x" * 2000),),
+        ):
+            assert await status_of(one, "CP1", *headers) == 401, headers
+    assert "good-password" not in caplog.text
+    assert "bad-password" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("charger_id", "password"),
+    [("CP1", "with:colon"), ("CP:1", ":"), ("CP1", "pässwörd"), ("CP1", "x" * 200)],
+)
+async def test_odd_ids_and_passwords(tmp_path: Path, charger_id: str, password: str) -> None:
+    async with stand(tmp_path, chargers=[{"id": charger_id, "password": password}]) as one:
+        assert await status_of(one, charger_id, authorization(charger_id, password)) == 101
+        assert await status_of(one, charger_id, authorization(charger_id, password + "x")) == 401
+
+
+async def test_the_user_name_is_the_id_where_the_path_has_none(tmp_path: Path) -> None:
+    chargers = [{"id": "CP1", "password": "good-password"}]
+    async with stand(tmp_path, chargers=chargers, unknown_chargers="refuse") as one:
+        assert await status_of(one, "", authorization("CP1", "good-password")) == 101
+        assert await status_of(one, "", authorization("CP1", "bad-password")) == 401
+        assert await status_of(one, "", authorization("CP2", "good-password")) == 404
+
+
+async def test_chargers_without_password_take_any_or_none(tmp_path: Path) -> None:
+    async with stand(tmp_path, chargers=[{"id": "CP1"}], unknown_chargers="refuse") as one:
+        assert await status_of(one, "CP1") == 101
+        assert await status_of(one, "CP1", authorization("CP1", "anything")) == 101
+        assert await status_of(one, "CP1", "Authorization: Basic !!!!") == 101
+
+
+async def test_repeated_failures_are_slowed_for_that_id_only(tmp_path: Path) -> None:
+    chargers = [{"id": name, "password": "good-password"} for name in ("CP1", "CP2")]
+    async with stand(tmp_path, chargers=chargers) as one:
+        statuses = [
+            await status_of(one, "CP1", authorization("CP1", f"wrong-{number}"))
+            for number in range(12)
+        ]
+        assert statuses == [401] * 11 + [429]
+        reply = await knock(one.port, "/ocpp/CP1", authorization("CP1", "good-password"))
+        assert reply.status == 429
+        assert int(reply.headers["retry-after"]) > 0
+        assert await status_of(one, "CP2", authorization("CP2", "good-password")) == 101
+
+
+async def test_the_line_before_the_password_check_is_bounded(tmp_path: Path) -> None:
+    async with stand(tmp_path, chargers=[{"id": "CP1", "password": "good-password"}]) as one:
+        replies: list[Reply] = await asyncio.gather(
+            *(knock(one.port, "/ocpp/CP1", authorization("CP1", f"wrong-{n}")) for n in range(10))
+        )
+        busy = [reply for reply in replies if reply.status == 503]
+        assert busy
+        assert {reply.status for reply in replies} == {401, 503}
+        assert all(int(reply.headers["retry-after"]) > 0 for reply in busy)
+
+
+# Unknown chargers.
+
+
+async def test_unknown_chargers_refused(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"unknown_chargers": "refuse", "chargers": [{"id": "Garage"}]}
+    async with stand(tmp_path, **options) as one:
+        assert await status_of(one, "CP1", authorization("CP1", "anything")) == 404
+        assert await status_of(one, "Garage") == 101
+        reply = await knock(one.port, "/ocpp/GARAGE")
+        assert reply.status == 404
+        assert "Garage" in reply.body
+
+
+async def test_unknown_chargers_accepted_become_known(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="accept") as one:
+        assert await status_of(one, "CP1", authorization("CP1", "anything")) == 101
+        _, shown = await one.request("GET", "api/chargers/CP1")
+        assert shown["approval"] == "approved"
+        assert shown["protected"] is False
+        async with one.run(unknown_chargers="refuse"):
+            assert await status_of(one, "CP1") == 101
+
+
+async def test_only_so_many_unknown_chargers_wait(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(PENDING_LIMIT):
+                charger = await stack.enter_async_context(wire(one.port, f"/ocpp/CP{number}"))
+                assert charger.status == 101
+            reply = await knock(one.port, "/ocpp/one-too-many")
+            assert reply.status == 503
+            assert int(reply.headers["retry-after"]) > 0
+        await one.empty()
+        assert (await knock(one.port, "/ocpp/one-too-many")).status == 101
+
+
+async def test_unknown_chargers_with_unreadable_credentials(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        assert await status_of(one, "CP1", "Authorization: Basic !!!!") == 400
+
+
+# The same id again.
+
+
+async def test_without_password_the_living_charger_stays(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one:
+        async with one.charger("CP1") as charger:  # answers pings
+            reply = await knock(one.port, "/ocpp/CP1")
+            assert reply.status == 409
+            assert (await one.attempts())[0]["code"] == "other_connection_alive"
+            assert (await charger.call("Heartbeat"))[0] == 3
+        await one.empty()
+        # A password that nobody asks for proves nothing.
+        async with one.charger("CP1"):
+            assert (await knock(one.port, "/ocpp/CP1", authorization("CP1", "x"))).status == 409
+
+
+async def test_without_password_a_dead_charger_makes_way(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one, wire(one.port) as dead, wire(one.port) as newer:
+        assert newer.status == 101
+        assert await dead.expect_close() is None
+        await newer.send('[2,"1","Heartbeat",{}]')
+        assert json.loads(await newer.expect_text())[:2] == [3, "1"]
+        presence = [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
+        assert presence == [b"offline", b"online"]
+
+
+async def test_with_a_password_the_newer_takes_over(tmp_path: Path) -> None:
+    chargers = [{"id": "CP1", "password": "good-password"}]
+    header = authorization("CP1", "good-password")
+    async with stand(tmp_path, chargers=chargers) as one:
+        async with wire(one.port, "/ocpp/CP1", header) as older:
+            for unique_id in ("pending", "queued"):
+                command = {"UniqueId": unique_id, "Action": "ClearCache"}
+                await one.watch.publish("ocpp/CP1/Call/ClearCache", command)
+            assert json.loads(await older.expect_text())[1] == "pending"
+            async with wire(one.port, "/ocpp/CP1", header) as newer:
+                assert newer.status == 101
+                assert await older.expect_close() is None  # no Close frame
+                for number, unique_id in ((1, "pending"), (2, "queued")):
+                    report = (await one.watch.expect("ocpp/cp/Error/CP1", number)).json
+                    assert report["UniqueId"] == unique_id
+                    assert report["ErrorDetails"]["reason"] == "disconnected"
+                await newer.send('[2,"1","Heartbeat",{}]')
+                assert json.loads(await newer.expect_text())[:2] == [3, "1"]
+                presence = [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
+                assert presence == [b"offline", b"online"]
+        await one.empty()
+        assert (await one.request("GET", "health"))[1]["takeovers"] == 1
+
+
+async def test_endless_take_over_is_throttled(tmp_path: Path) -> None:
+    chargers = [{"id": "CP1", "password": "good-password"}]
+    header = authorization("CP1", "good-password")
+    async with stand(tmp_path, chargers=chargers) as one, contextlib.AsyncExitStack() as stack:
+        statuses = []
+        for _ in range(6):
+            charger = await stack.enter_async_context(wire(one.port, "/ocpp/CP1", header))
+            statuses.append(charger.status)
+        assert statuses == [101] * 5 + [429]
+        assert int(charger.reply.headers["retry-after"]) > 0
+
+
+# Pairing.
+
+
+async def test_pairing(tmp_path: Path) -> None:
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": "2026-11-24T17:00:00Z"}
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("CP1", "its-own-secret") as charger:
+            answer = await charger.boot()
+            assert (answer["status"], answer["interval"]) == ("Pending", 10)
+            for action, payload, expected in [
+                ("Authorize", {"idTag": "T"}, {"idTagInfo": {"status": "Invalid"}}),
+                ("StatusNotification", {"connectorId": 0}, {}),
+                ("MeterValues", {"connectorId": 1, "meterValue": []}, {}),
+            ]:
+                assert (await charger.call(action, payload))[2] == expected
+            assert "currentTime" in (await charger.call("Heartbeat"))[2]
+            started = (await charger.call("StartTransaction", start))[2]
+            assert started["idTagInfo"] == {"status": "Invalid"}
+            stop = {"transactionId": started["transactionId"], "meterStop": 7}
+            assert (await charger.call("StopTransaction", stop))[2] == {}
+
+            _, shown = await one.request("GET", "api/chargers/CP1")
+            assert shown["approval"] == "pending"
+            assert shown["vendor"] == "vendor1"
+            assert shown["password_presented"] is True
+            await one.watch.publish("ocpp/CP1/Call/Reset", {"Action": "Reset", "UniqueId": "r"})
+            report = (await one.watch.expect("ocpp/cp/Error/CP1")).json
+            assert report["ErrorDetails"]["reason"] == "pending_approval"
+            others = [seen.topic for seen in one.watch.seen if "CP1" in seen.topic]
+            assert others == ["ocpp/CP1/Call/Reset", "ocpp/cp/Error/CP1"]
+
+            approve = "api/chargers/CP1/approve"
+            status, error = await one.request("POST", approve, {"connection": "another"})
+            assert (status, error["error"]["code"]) == (409, "other_connection")
+            status, shown = await one.request("POST", approve, {"connection": shown["connection"]})
+            assert (status, shown["approval"], shown["protected"]) == (200, "approved", True)
+            trigger = await charger.receive()
+            assert trigger[2:] == ["TriggerMessage", {"requestedMessage": "BootNotification"}]
+            await charger.send([3, trigger[1], {"status": "Accepted"}])
+            assert (await charger.boot())["status"] == "Accepted"
+            await one.watch.expect("ocpp/cp/CP1/BootNotification")
+            kept = [
+                await one.watch.expect(f"ocpp/cp/CP1/{action}")
+                for action in ("MeterValues", "StartTransaction", "StopTransaction")
+            ]
+            assert all(seen.marks("replayed") == ["true"] for seen in kept)
+            assert kept[1].json["Payload"] == start
+            topics = [seen.topic for seen in one.watch.seen]
+            order = [topics.index(seen.topic) for seen in kept]
+            assert order == sorted(order)
+            assert (await one.watch.expect("ocpp/presence/CP1")).payload == b"online"
+            assert not one.watch.on("ocpp/cp/CP1/Heartbeat")  # only transactions were kept
+            status, _ = await one.request("POST", approve, {"connection": shown["connection"]})
+            assert status == 404
+        await one.empty()
+        assert await status_of(one, "CP1", authorization("CP1", "another-secret")) == 401
+        assert await status_of(one, "CP1", authorization("CP1", "its-own-secret")) == 101
+    assert "its-own-secret" not in (tmp_path / "chargers.json").read_text()
+
+
+async def test_approval_is_for_the_connection_that_was_seen(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("CP1", "of-the-first"):
+            _, seen = await one.request("GET", "api/chargers/CP1")
+        await one.empty()
+        async with one.charger("CP1", "of-the-second") as second:
+            body = {"connection": seen["connection"]}
+            assert (await one.request("POST", "api/chargers/CP1/approve", body))[0] == 409
+            assert (await second.boot())["status"] == "Pending"
+
+
+async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("CP1") as charger:
+            assert (await charger.boot())["status"] == "Pending"
+            _, shown = await one.request("GET", "api/chargers/CP1")
+            body = {"connection": shown["connection"]}
+            _, shown = await one.request("POST", "api/chargers/CP1/approve", body)
+            assert shown["protected"] is False
+            assert (await charger.receive())[2] == "TriggerMessage"
+        async with one.run(unknown_chargers="refuse"):
+            assert await status_of(one, "CP1") == 101

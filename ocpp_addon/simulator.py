@@ -305,13 +305,17 @@ class Simulator:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            while unfinished := [task for task in tasks if not task.done()]:
+                for task in unfinished:
+                    task.cancel()
+                # Once is not enough: before Python 3.12 asyncio.wait_for, in which the ocpp
+                # package awaits answers, loses a cancellation that meets the answer.
+                await asyncio.wait(unfinished, timeout=0.1)
             await connection.close()
-        for result in results:
-            if isinstance(result, Exception) and not isinstance(result, WebSocketException):
-                _LOG.warning("%s: gave up: %s", self.id, printable(repr(result), 200))
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if error and not isinstance(error, WebSocketException):
+                _LOG.warning("%s: gave up: %s", self.id, printable(repr(error), 200))
 
     async def _talk(self, station: SimulatedStation) -> None:
         await self._boot(station)

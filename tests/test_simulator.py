@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ocpp_addon import simulator
 from ocpp_addon.errors import GatewayError
+from ocpp_addon.simulated_station import SimulatedStation
 from ocpp_addon.simulator import Simulator
 
 
@@ -379,6 +380,25 @@ async def test_connects_again_until_the_central_system_is_back(central: Central)
         await asyncio.sleep(0.1)  # several refused attempts; the assertion needs none of them
         async with listening(central, port):
             await central.until(lambda: "StatusNotification" in central.actions())
+
+
+async def test_ends_even_when_a_cancellation_gets_lost(
+    central: Central, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SimulatedStation.call
+    waiting = asyncio.Event()
+
+    async def call_that_loses_one(station: SimulatedStation, *given: Any, **more: Any) -> Any:
+        answer = await real(station, *given, **more)
+        if not waiting.is_set():
+            waiting.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(SimulatedStation, "call", call_that_loses_one)
+    async with asyncio.timeout(20), charger(central):
+        await waiting.wait()
 
 
 async def test_the_queue_is_bounded_but_never_drops_a_start_or_stop(

@@ -1,0 +1,234 @@
+"""The whole app as the Supervisor starts, asks, changes, stops and shows it."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from tests.fake_supervisor import FakeSupervisor
+from tests.ingress import Ingress
+from tests.mosquitto import Mosquitto
+from tests.network import isolated
+from tests.packaging.container import Container
+from tests.packaging.files import CONFIG
+from tests.stand import PATIENCE, Charger, Watch, basic, until
+
+CORE, SUPERVISOR, APP = "172.30.32.1", "172.30.32.2", "172.30.33.5"
+STRANGER = "172.30.33.9"  # another app
+WRITE = {"X-Requested-With": "ocpp-gateway"}
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("s6-svscan") is None or shutil.which("unshare") is None,
+    reason="needs root, for networks and mounts of its own, and s6",
+)
+
+
+@pytest.fixture(autouse=True)
+def network() -> Iterator[None]:
+    """Keep the ports and addresses of Home Assistant apart from this machine's."""
+    with isolated(CORE, SUPERVISOR, APP, STRANGER):
+        yield
+
+
+class Home:
+    """Home Assistant with the app installed."""
+
+    def __init__(
+        self, supervisor: FakeSupervisor, app: Container, url: str, browser: aiohttp.ClientSession
+    ) -> None:
+        self.supervisor = supervisor
+        self.app = app
+        self.url = url
+        self._browser = browser
+
+    @property
+    def data(self) -> Path:
+        return self.app.root / "data"
+
+    async def start(self) -> None:
+        """Start the app, and return once it listens."""
+        await self.app.start(self.supervisor.start_app(self.data))
+        async with asyncio.timeout(PATIENCE):
+            while (await self.page("GET", "health"))[0] == 502:
+                await asyncio.sleep(0.05)
+
+    async def page(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Ask through ingress, as a page in the sidebar does; return status and JSON or text."""
+        async with self._browser.request(
+            method, self.url + path, json=body, headers={**WRITE, **(headers or {})}
+        ) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text.startswith(("{", "[")) else text
+
+    async def connected(self) -> None:
+        """Wait until the app has reached the broker."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.page("GET", "health"))[1]["broker"] != "connected":
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def home(tmp_path: Path, network: None) -> AsyncIterator[Home]:
+    ingress = Ingress(f"{APP}:8099", peer=SUPERVISOR)
+    supervisor = FakeSupervisor(CONFIG, ingress.prefix)
+    app = Container(tmp_path, {"supervisor": SUPERVISOR, "core-mosquitto": "127.0.0.1"})
+    async with (
+        supervisor.serve(SUPERVISOR, 80),
+        ingress.serve(CORE, 8123) as url,
+        aiohttp.ClientSession() as browser,
+    ):
+        yield Home(supervisor, app, url, browser)
+        await app.remove()
+
+
+@pytest.fixture
+async def broker(network: None) -> AsyncIterator[Mosquitto]:
+    async with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+def registered(broker: Mosquitto) -> dict[str, Any]:
+    """Return what the broker's app tells the Supervisor."""
+    return {
+        "addon": "core_mosquitto",
+        "host": "core-mosquitto",
+        "port": broker.port,
+        "ssl": False,
+        "protocol": "3.1.1",
+        "username": "addons",
+        "password": "pa55word",
+    }
+
+
+async def test_starts_serves_and_stops(home: Home, broker: Mosquitto) -> None:
+    home.supervisor.mqtt = registered(broker)
+    home.supervisor.chosen = {"unknown_chargers": "accept"}
+    async with Watch(broker.port) as watch:
+        await home.start()
+        await home.connected()
+        assert (await watch.expect("ocpp/gateway/main")).payload == b"online"
+        async with connect(f"ws://{APP}:33033/ocpp/CP1", subprotocols=[OCPP]) as socket:
+            assert (await Charger(socket).boot())["status"] == "Accepted"
+            sent = await watch.expect("ocpp/cp/CP1/BootNotification")
+            assert sent.json["Payload"]["chargePointVendor"] == "vendor1"
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        assert await home.app.stop() == 0
+        assert loop.time() - before < 5
+        assert (await watch.expect("ocpp/gateway/main", 2)).payload == b"offline"
+    assert {path for _, path in home.supervisor.asked} <= {"/services/mqtt", "/addons/self/info"}
+
+
+async def test_stores_the_chargers_of_the_options_and_empties_them(home: Home) -> None:
+    home.supervisor.chosen = {
+        "unknown_chargers": "refuse",
+        "chargers": [{"id": "CP1", "password": "a secret of 20 b"}],
+    }
+    await home.start()
+    await until(lambda: home.supervisor.options["chargers"] == [])
+    assert home.supervisor.options["unknown_chargers"] == "refuse"
+    assert await home.app.stop() == 0
+    stored = "".join(path.read_text(errors="replace") for path in home.data.glob("*.json"))
+    assert "a secret of 20 b" in stored, "options.json is of the last start"
+
+    await home.start()
+    stored = "".join(path.read_text(errors="replace") for path in home.data.iterdir())
+    assert "a secret of 20 b" not in stored
+    assert not any("a secret" in line for line in home.app.log)
+    url = f"ws://{APP}:33033/ocpp/CP1"
+    headers = {"Authorization": basic("CP1", "a secret of 20 b")}
+    async with connect(url, subprotocols=[OCPP], additional_headers=headers) as socket:
+        assert (await Charger(socket).boot())["status"] == "Accepted"
+    assert await home.app.stop() == 0
+
+
+async def test_a_crash_ends_the_container_with_its_code(home: Home) -> None:
+    await home.start()
+    assert await home.app.crash() == 128 + 9
+
+
+async def test_bad_options_end_the_container_with_a_sentence(home: Home) -> None:
+    home.supervisor.chosen = {"topics": {"presence": "presence/for/all"}}
+    await home.app.start(home.supervisor.start_app(home.data))
+    assert await home.app.ended() == 1
+    assert [line for line in home.app.log if line.startswith("topics.presence: ")]
+
+
+async def test_changed_options_hold_from_the_next_start(home: Home) -> None:
+    await home.start()
+    url = f"ws://{APP}:33033/ocpp/CP1"
+    async with connect(url, subprotocols=[OCPP]) as socket:
+        assert (await Charger(socket).boot())["status"] == "Pending"
+    assert (await home.page("GET", "health"))[0] == 200
+    home.supervisor.chosen = {"unknown_chargers": "accept", "heartbeat_interval": 77}
+    assert await home.app.stop() == 0
+    await home.start()
+    async with connect(url, subprotocols=[OCPP]) as socket:
+        assert (await Charger(socket).boot())["interval"] == 77
+    assert await home.app.stop() == 0
+
+
+async def test_a_broker_that_comes_late_misses_nothing(home: Home, broker: Mosquitto) -> None:
+    home.supervisor.state = "setup"
+    home.supervisor.chosen = {"unknown_chargers": "accept"}
+    await home.start()
+    await home.app.says("System is not ready with state: setup")
+    home.supervisor.state = "running"
+    await home.app.says("install and start the Mosquitto broker app")
+    url = f"ws://{APP}:33033/ocpp/CP1"
+    async with connect(url, subprotocols=[OCPP]) as socket, Watch(broker.port) as watch:
+        assert (await Charger(socket).boot())["status"] == "Accepted"
+        assert (await home.page("GET", "health"))[1]["broker"] == "disconnected"
+        home.supervisor.mqtt = registered(broker)
+        await home.connected()
+        late = await watch.expect("ocpp/cp/CP1/BootNotification")
+        assert late.marks("replayed") == ["true"]
+    assert await home.app.stop() == 0
+
+
+async def test_the_page_is_for_home_assistant_alone(home: Home) -> None:
+    await home.start()
+    assert (await home.page("GET", "api/chargers"))[0] == 200
+    stranger = aiohttp.TCPConnector(local_addr=(STRANGER, 0))
+    forged = {"X-Ingress-Path": "/api/hassio_ingress/x", "X-Remote-User-Name": "anna", **WRITE}
+    async with aiohttp.ClientSession(connector=stranger, headers=forged) as session:
+        for path in ("api/chargers", "health", ""):
+            async with session.get(f"http://{APP}:8099/{path}") as answer:
+                assert answer.status == 403, path
+    foreign = {"Origin": "http://evil.example"}
+    status, _ = await home.page("PUT", "api/chargers/CP1", {"password": None}, foreign)
+    assert status == 403
+    own = {"Origin": f"http://{CORE}:8123"}
+    status, _ = await home.page("PUT", "api/chargers/CP 1", {"password": None}, own)
+    assert status in (200, 201, 204)
+    assert [one["id"] for one in (await home.page("GET", "api/chargers"))[1]] == ["CP 1"]
+    assert await home.app.stop() == 0
+
+
+async def test_live_updates_reach_the_page(home: Home) -> None:
+    home.supervisor.chosen = {"unknown_chargers": "accept"}
+    await home.start()
+    own = {"Origin": f"http://{CORE}:8123"}
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.ws_connect(home.url + "api/live", headers=own) as live,
+        connect(f"ws://{APP}:33033/ocpp/CP1", subprotocols=[OCPP]) as socket,
+    ):
+        await Charger(socket).boot()
+        async with asyncio.timeout(PATIENCE):
+            while "BootNotification" not in await live.receive_str():
+                pass
+    assert await home.app.stop() == 0
+
+
+OCPP = Subprotocol("ocpp1.6")

@@ -16,7 +16,8 @@ MESSAGE_LIMIT = 16 * 1024 * 1024  # of a WebSocket message
 
 # What looks like an attack to the Supervisor, wherever it stands in a path or a query.
 _ATTACK = re.compile(
-    r"proc/self/environ|<.*script.*>|\.\./|\w=/[\w.]{1,2}/|union.*select.*\(|concat.*\(", re.IGNORECASE
+    r"proc/self/environ|<.*script.*>|\.\./|\w=/[\w.]{1,2}/|union.*select.*\(|concat.*\(",
+    re.IGNORECASE,
 )
 # Headers that neither way gets across, and what only one way loses.
 _LOST = {"Content-Encoding", "Content-Length", "Transfer-Encoding"}

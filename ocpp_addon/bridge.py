@@ -76,7 +76,7 @@ class Bridge:
         self._subscribed: set[str] = set()
         broker.filters = self.filters
         broker.on_message = self.receive
-        self._handled: OrderedDict[tuple[str, bytes, bytes | None], None] = OrderedDict()
+        self._handled: OrderedDict[int, None] = OrderedDict()
 
     # The endpoint's ports.
 
@@ -147,8 +147,10 @@ class Bridge:
         """Let the room of the home, the dialogue on MQTT and the watch for silence know."""
         call, response = effect.call, effect.response
         if call.action == "BootNotification" and isinstance(response, CallResult):
+            # OCPP 1.6 4.2: of any other status it is the wait until the next boot, in silence.
             interval = response.payload.get("interval")
-            if type(interval) is int and 0 < interval < 1_000_000:
+            accepted = response.payload.get("status") == "Accepted"
+            if accepted and type(interval) is int and 0 < interval < 1_000_000:
                 connection.liveness.heartbeat_interval = interval
         if connection.session.pending:
             return
@@ -175,7 +177,9 @@ class Bridge:
         charger_id = self._topics.charger(incoming.topic, self._is_known)
         if charger_id is None:
             return
-        key = (incoming.topic, incoming.payload, incoming.correlation_data)
+        if incoming.retain and not incoming.payload:  # somebody removes a retained message
+            return
+        key = hash((incoming.topic, incoming.payload, incoming.correlation_data))
         if incoming.duplicate and key in self._handled:
             return
         self._handled[key] = None

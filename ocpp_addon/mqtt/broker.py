@@ -50,6 +50,7 @@ class Broker:
         self._resolve = resolve
         self._will = aiomqtt.Will(will_topic, b"offline", qos=1, retain=True)
         self._version = aiomqtt.ProtocolVersion.V5
+        self._old = False  # the broker has shown that it knows no MQTT 5
         self._link: Link | None = None
         self._failures = 0
         self._unstable = 0
@@ -147,9 +148,14 @@ class Broker:
             link.abandon()
             raise
         try:
+            if not link.is_v5 and not self._old:
+                # MQTT 5 got no answer, perhaps only as the broker was not ready: ask once more.
+                self._version, self._old = aiomqtt.ProtocolVersion.V5, True
+                return 0.0
+            self._old = not link.is_v5
+            self.problem = None
             await self._subscribe(link, self.filters())
             self._link = link
-            self.problem = None
             version = "5" if link.is_v5 else "3.1.1"
             self._log(f"Connected to the broker {where} with MQTT {version}.", logging.INFO)
             for connected in self.on_connected:
@@ -157,6 +163,8 @@ class Broker:
             await link.wait_lost()
         finally:
             was_connected, self._link = self._link is link, None
+            if was_connected:  # the next one may be a newer broker
+                self._version = aiomqtt.ProtocolVersion.V5
             if not link.lost:
                 await self._hang_up(link)
             link.abandon()
@@ -204,7 +212,7 @@ class Broker:
     def _refused(self, error: MqttConnectError, where: str, client_id: str) -> float:
         code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
         if code in _UNSUPPORTED_VERSION and self._version is aiomqtt.ProtocolVersion.V5:
-            self._other_version()
+            self._version, self._old = aiomqtt.ProtocolVersion.V311, True
             return 0.0
         if code in _BAD_CREDENTIALS:
             self._say(

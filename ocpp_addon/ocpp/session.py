@@ -124,6 +124,9 @@ class Session:
         if self.pending:
             return [Note("an answer from MQTT was dropped: the charger waits for approval")]
         if not isinstance(message, CallResult | CallError):
+            if not self.version.has_send:
+                kind = f"a {type(message).__name__}"
+                return [Note(f"{kind} from MQTT was dropped: OCPP {self.version.number} has none")]
             return [Transmit(message)]
         if message.unique_id in self._answered:
             return [Note("an answer from MQTT was dropped: the Call was answered already")]

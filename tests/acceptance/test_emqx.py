@@ -80,6 +80,14 @@ async def test_a_boot_answer_adjusts_the_keepalive(tmp_path: Path) -> None:
             await one.watch.publish("ocpp/cs/client1", ack("3335862321"))
             assert await charger.receive() == [3, "3335862321", ACCEPTED]
             await until(lambda: keepalive(one, "client1") == 300)
+            # Of any other status it is the wait until the next boot.
+            rejected = ack("2") | {"Payload": ACCEPTED | {"status": "Rejected", "interval": 5}}
+            await charger.send(boot("2"))
+            await one.watch.expect("ocpp/cp/client1", 2)
+            await one.watch.publish("ocpp/cs/client1", rejected)
+            assert (await charger.receive())[2]["status"] == "Rejected"
+            await works(one, charger, "client1")
+            assert keepalive(one, "client1") == 300
         await one.empty()
 
 

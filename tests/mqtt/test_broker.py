@@ -1,10 +1,12 @@
 """The connection to a real Mosquitto, and to brokers that misbehave."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import subprocess
 from pathlib import Path
+from typing import Self
 
 import aiomqtt
 import pytest
@@ -135,29 +137,93 @@ async def test_wrong_credentials_are_said_once_and_retried_slowly(
         await _end(running)
 
 
-async def test_brokers_that_know_only_3_1_1(caplog: pytest.LogCaptureFixture) -> None:
-    """A scripted broker refuses MQTT 5 as 3.1.1 wants it, and takes 3.1.1."""
-    versions: list[int] = []
+class Scripted:
+    """A broker that answers each CONNECT as `answers` says, in turn; b"" = it hangs up."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (head := await reader.read(1)) != b"":
-            body = await reader.readexactly((await reader.readexactly(1))[0])
-            if head[0] == 0x10:
-                versions.append(body[6])
-                writer.write(b"\x20\x02\x00" + (b"\x00" if body[6] == 4 else b"\x01"))
-                if body[6] != 4:
-                    break
-            elif head[0] == 0xC0:
-                writer.write(b"\xd0\x00")
+    def __init__(self, *answers: bytes) -> None:
+        self.versions: list[int] = []
+        self.port = 0
+        self._answers = list(answers)
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End every connection."""
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind, length = await reader.readexactly(2)
+                body = await reader.readexactly(length)
+                if kind == 0x10:
+                    self.versions.append(body[6])
+                    answer = self._answers.pop(0)
+                    writer.write(answer)
+                    if answer in (b"", NOT_5):
+                        break
+                elif kind == 0x82:  # SUBSCRIBE, of MQTT 5 and of one filter: refused
+                    writer.write(b"\x90\x04" + body[:2] + b"\x00\x87")
+                elif kind == 0xC0:
+                    writer.write(b"\xd0\x00")
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    broker = make_broker(server.sockets[0].getsockname()[1])
-    running = asyncio.create_task(broker.run())
-    await until(lambda: broker.connected)
-    assert versions == [5, 4]
-    await _end(running)
-    server.close()
+
+NOT_5 = b"\x20\x02\x00\x01"  # as MQTT 3.1.1 wants it
+WELCOME_5, WELCOME_311 = b"\x20\x03\x00\x00\x00", b"\x20\x02\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("answers", "versions"),
+    [
+        ([NOT_5, WELCOME_311], [5, 4]),
+        ([b"", WELCOME_311, b"", WELCOME_311], [5, 4, 5, 4]),
+        ([b"", WELCOME_311, WELCOME_5], [5, 4, 5]),
+        ([b"", b"", WELCOME_5], [5, 4, 5]),
+    ],
+    ids=["refuses 5", "hangs up on 5", "was not ready", "was not ready for long"],
+)
+async def test_3_1_1_is_spoken_with_brokers_that_know_nothing_newer(
+    answers: list[bytes], versions: list[int]
+) -> None:
+    async with Scripted(*answers) as scripted:
+        broker = make_broker(scripted.port)
+        running = asyncio.create_task(broker.run())
+        await until(lambda: broker.connected)
+        assert scripted.versions == versions
+        await _end(running)
+
+
+async def test_a_broker_that_was_replaced_by_a_newer_is_noticed() -> None:
+    async with Scripted(NOT_5, WELCOME_311, WELCOME_5) as scripted:
+        broker = make_broker(scripted.port)
+        running = asyncio.create_task(broker.run())
+        await until(lambda: broker.connected)
+        scripted.hang_up()
+        await until(lambda: broker.connected and len(scripted.versions) == 3)
+        assert scripted.versions == [5, 4, 5]
+        await _end(running)
+
+
+async def test_a_refused_subscription_is_a_problem_that_stays() -> None:
+    async with Scripted(WELCOME_5) as scripted:
+        broker = make_broker(scripted.port)
+        broker.filters = lambda: ["ocpp/CP1/+/+"]
+        running = asyncio.create_task(broker.run())
+        await until(lambda: broker.connected)
+        assert broker.problem == "The broker refuses to let us subscribe ocpp/CP1/+/+."
+        await _end(running)
 
 
 async def test_a_redelivery_is_recognised() -> None:

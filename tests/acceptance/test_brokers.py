@@ -1,0 +1,104 @@
+"""Brokers as people have them: encrypted, with accounts, or of an older kind."""
+
+import asyncio
+import contextlib
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from tests.mosquitto import free_port
+from tests.stand import Charger, Stand, stand
+
+
+async def works(one: Stand, charger: Charger) -> None:
+    """See that a message, an answer and a command pass."""
+    await charger.boot()
+    await one.watch.expect("ocpp/cp/CP1/BootNotification")
+    await one.watch.publish("ocpp/CP1/Call/ClearCache", {"Action": "ClearCache", "UniqueId": "c"})
+    assert await charger.receive() == [2, "c", "ClearCache", {}]
+    await charger.send([3, "c", {"status": "Accepted"}])
+    await one.watch.expect("ocpp/cp/Reply/CP1")
+
+
+async def test_tls_with_an_account_and_a_client_id(tmp_path: Path) -> None:
+    for command in (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=broker"
+        " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem",
+        "mosquitto_passwd -b -c accounts ocpp right-password",
+    ):
+        subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
+    port, log = free_port(), tmp_path / "log"
+    configuration = (
+        f"log_dest file {log}",
+        f"password_file {tmp_path}/accounts",
+        f"listener {port} 127.0.0.1",
+        f"certfile {tmp_path}/cert.pem",
+        f"keyfile {tmp_path}/key.pem",
+    )
+    broker = {
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": True,
+        "ca": str(tmp_path / "cert.pem"),
+        "username": "ocpp",
+        "password": "right-password",
+        "client_id": "my-own-gateway",
+    }
+    async with (
+        stand(tmp_path / "first", *configuration) as one,
+        one.run(mqtt=broker, name="second"),
+        one.charger() as charger,
+    ):
+        await works(one, charger)
+        [line] = [line for line in log.read_text().splitlines() if "my-own-gateway" in line]
+        assert "(p5, c1," in line  # MQTT 5, clean start
+        assert "u'ocpp'" in line
+
+
+class Older:
+    """Stand before a broker and let MQTT 3.1.1 pass, but nothing newer."""
+
+    def __init__(self, broker: int) -> None:
+        self.port = 0
+        self.refused = 0
+        self._broker = broker
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connect = await reader.read(4096)
+        if connect[connect.index(b"MQTT") + 4] > 4:
+            self.refused += 1
+            writer.write(b"\x20\x02\x00\x01")
+            writer.close()
+            return
+        broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker)
+        to_broker.write(connect)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_pump(reader, to_broker), _pump(broker, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+async def test_with_mqtt_3_1_1_everything_but_properties_works(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one, Older(one.mosquitto.port) as older:
+        broker = {"host": "127.0.0.1", "port": older.port}
+        async with one.run(mqtt=broker, name="second"), one.charger() as charger:
+            assert older.refused == 1
+            await works(one, charger)
+            assert one.watch.on("ocpp/cp/Reply/CP1")[0].properties == []
+            assert one.watch.on("ocpp/cp/Reply/CP1")[0].json["Action"] == "ClearCache"
+            assert (await one.watch.expect("ocpp/presence/CP1")).payload == b"offline"
+            assert (await one.watch.expect("ocpp/presence/CP1", 2)).payload == b"online"
+        assert (await one.watch.expect("ocpp/gateway/second", 2)).payload == b"offline"

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import os
 import re
@@ -12,7 +11,7 @@ import ssl
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 
@@ -21,10 +20,11 @@ from ocpp_addon.config import MqttSettings, Settings
 from ocpp_addon.database import Database
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
-from ocpp_addon.endpoint.passwords import Busy, Passwords
+from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.endpoint.server import Endpoint, EndpointSettings, tls_context
 from ocpp_addon.errors import GatewayError, OptionsError
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.inbox import Inbox
 from ocpp_addon.management import Management
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Address
@@ -35,8 +35,7 @@ from ocpp_addon.ocpp.session import Policy
 from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import Version
 from ocpp_addon.schemas import heavy_schemas, load_schema
-from ocpp_addon.supervisor import Supervisor
-from ocpp_addon.text import printable
+from ocpp_addon.supervisor import Supervisor, when_ready
 from ocpp_addon.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -91,6 +90,7 @@ class Gateway:
         self._validator = Validator(load_schema)
         self._warm: set[Version] = set()
         self._tasks: asyncio.TaskGroup | None = None
+        self.page_url: str | None = None  # in Home Assistant, once the Supervisor told it
         self.endpoint: Endpoint
         self.web: WebServer
 
@@ -117,6 +117,8 @@ class Gateway:
             "endpoint": self.endpoint.run(),
             "home": self._home.run(),
             "web": self.web.run(),
+            "inbox": self._inbox.run(),
+            "page URL": self._learn_page_url(),
         }
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -155,7 +157,8 @@ class Gateway:
         self._topics = topics
         self._bridge = Bridge(topics, self._broker, self._outbox, self._retained, self._home)
         passwords = Passwords()
-        await self._take_in(credentials, passwords)
+        self._inbox = Inbox(settings.chargers, self._options, self._supervisor)
+        await self._inbox.take_in(credentials, passwords)
         for charger_id in credentials.ids():
             self._retained.set(topics.presence(charger_id), OFFLINE)
         self.endpoint = self._bridge.endpoint = Endpoint(
@@ -212,24 +215,14 @@ class Gateway:
             self._tasks.create_task(work, name=f"schemas of OCPP {version.number}")
         await self._bridge.admit(charger_id, version, pending)
 
-    async def _take_in(self, credentials: Credentials, passwords: Passwords) -> None:
-        """Store the chargers of the options and empty that inbox."""
-        async with asyncio.TaskGroup() as tasks:
-            for charger in self._settings.chargers:
-                secret = charger.password.encode() if charger.password else None
-                tasks.create_task(_take_in_one(credentials, passwords, charger.id, secret))
-        if self._settings.chargers:
-            try:
-                await self._empty_inbox()
-            except (GatewayError, OSError) as error:
-                log.warning("The chargers could not be removed from the options: %s", error)
-
-    async def _empty_inbox(self) -> None:
-        if self._supervisor is not None:
-            info = await self._supervisor.self_info()
-            await self._supervisor.set_options({**info["options"], "chargers": []})
-        elif self._options is not None:
-            await asyncio.to_thread(_rewrite_without_chargers, self._options)
+    async def _learn_page_url(self) -> None:
+        """Find out where Home Assistant shows our page, for the devices that we announce."""
+        if self._supervisor is None:
+            return
+        try:
+            self.page_url = await when_ready(self._supervisor.page_url)
+        except GatewayError as error:
+            log.warning("Devices have no link to our page: %s", error)
 
     async def _address(self) -> Address:
         mqtt = self._settings.mqtt
@@ -243,31 +236,6 @@ class Gateway:
             _broker_tls(mqtt),
             mqtt.client_id or _client_id(self._settings.name, self._data),
         )
-
-
-async def _take_in_one(
-    credentials: Credentials, passwords: Passwords, charger_id: str, secret: bytes | None
-) -> None:
-    record = credentials.password(charger_id)
-    if charger_id in credentials and (record is None) == (secret is None):
-        if record is None or secret is None:
-            return
-        try:
-            if await passwords.verify(charger_id, record, secret):
-                return
-        except Busy:  # then it is hashed again, which is right as well
-            pass
-    await credentials.put(charger_id, await passwords.hash(secret) if secret else None)
-    log.info("%s is known now", printable(charger_id))
-
-
-def _rewrite_without_chargers(options: Path) -> None:
-    content: dict[str, Any] = json.loads(options.read_text("utf-8-sig"))
-    content["chargers"] = []
-    draft = options.with_name(f"{options.name}.new")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    draft.replace(options)
 
 
 def _topics(settings: Settings) -> Topics:

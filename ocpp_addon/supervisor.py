@@ -1,12 +1,15 @@
 """The Supervisor of Home Assistant, over its HTTP API: where the broker is, and our own options.
 
-Every failure is a GatewayError with a sentence about what a person can do; nothing is retried.
+Every failure is a GatewayError with a sentence about what a person can do. No request here needs
+more permission than every app (add-on) has.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import aiohttp
 import voluptuous as vol
@@ -16,7 +19,13 @@ from ocpp_addon.config import MqttSettings
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.text import printable
 
+log = logging.getLogger(__name__)
+
 TIMEOUT = 10.0
+# Seconds before each repetition: at boot the Supervisor may not be ready for quite a while.
+DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
+
+_SLUG = re.compile(r"[-_.A-Za-z0-9]+")  # with the hash of its repository in front
 
 NO_BROKER = (
     "Home Assistant knows no MQTT broker: install and start the Mosquitto broker app (add-on),"
@@ -78,9 +87,19 @@ class Supervisor:
         """Return what the Supervisor knows of this app: slug, version, options and more."""
         return await self._request("GET", "/addons/self/info")
 
-    async def set_options(self, options: Mapping[str, object]) -> None:
-        """Replace the options that the user sees; they hold from the next start."""
-        await self._request("POST", "/addons/self/options", {"options": dict(options)})
+    async def page_url(self) -> str:
+        """Return the link that leads to our page from anywhere in Home Assistant."""
+        slug = (await self.self_info()).get("slug")
+        if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
+            raise GatewayError("The Supervisor does not tell the name of this app (add-on).")
+        return f"homeassistant://hassio/ingress/{slug}"
+
+    async def change_options(self, changes: Mapping[str, object]) -> None:
+        """Change some of the options that the user sees; they hold from the next start."""
+        options = (await self.self_info()).get("options")
+        if not isinstance(options, dict):
+            raise GatewayError("The Supervisor does not tell the options of this app (add-on).")
+        await self._request("POST", "/addons/self/options", {"options": {**options, **changes}})
 
     async def _request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Return `data` of the envelope `{"result": "ok", "data": {...}}`."""
@@ -106,6 +125,20 @@ class Supervisor:
         message = str(answer.get("message") or f"status {status}")
         sentence = f"The Supervisor refuses {path}: {printable(message, 120).rstrip('.')}."
         raise GatewayError(_MEANINGS.get(message, sentence))
+
+
+_Result = TypeVar("_Result")
+
+
+async def when_ready(ask: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Repeat a request until the Supervisor fulfils it; raises what the last one failed with."""
+    for delay in DELAYS:
+        try:
+            return await ask()
+        except GatewayError as error:
+            log.debug("%s Asking again in %g s.", error, delay)
+        await asyncio.sleep(delay)
+    return await ask()
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class FakeSupervisor:
         """Listen, and yield the URL that is `http://supervisor` for the app."""
         app = web.Application(middlewares=[self._judge])
         app.router.add_get("/services/mqtt", self._mqtt)
+        app.router.add_get("/info", self._host_info)
         app.router.add_get("/addons/self/info", self._info)
         app.router.add_post("/addons/self/options", self._set_options)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -87,6 +88,20 @@ class FakeSupervisor:
         if self.mqtt is None:
             return _error(400, "Service not enabled")
         return _ok(self.mqtt)
+
+    async def _host_info(self, request: web.Request) -> web.Response:
+        return _ok(
+            {
+                "supervisor": "2026.08.0",
+                "homeassistant": "2026.8.1",
+                "hassos": "16.1",
+                "hostname": "homeassistant",
+                "machine": "raspberrypi4-64",
+                "arch": "aarch64",
+                "timezone": "Europe/Berlin",
+                "state": self.state,
+            }
+        )
 
     async def _info(self, request: web.Request) -> web.Response:
         return _ok(

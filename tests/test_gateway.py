@@ -1,7 +1,6 @@
-"""The composition: settings that do not fit together, and the inbox of chargers."""
+"""The composition: settings that do not fit together, and parts that fail."""
 
 import asyncio
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -40,28 +39,6 @@ def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
     assert one == gateway._client_id("ma/in+#", tmp_path)
     assert one != gateway._client_id("ma/in+#", tmp_path / "other")
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,23}", one)
-
-
-async def test_chargers_of_the_options_are_stored_and_their_passwords_removed(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "options.json"
-    file.write_text(
-        json.dumps({"log_level": "info", "chargers": [{"id": "CP1", "password": "s3cret-key"}]})
-    )
-    data = tmp_path / "data"
-    settings = config.load(
-        {**json.loads(file.read_text()), "port": 0, "web_port": 0, "host": "127.0.0.1",
-         "mqtt": {"host": "127.0.0.1", "port": 1}}
-    )  # fmt: skip
-    for _ in range(2):  # the second start finds it in the store
-        async with gateway.Gateway(settings, data, file):
-            pass
-        assert json.loads(file.read_text()) == {"log_level": "info", "chargers": []}
-    stored = (data / "chargers.json").read_text()
-    assert "CP1" in stored
-    assert "s3cret-key" not in stored
-    assert (data / "chargers.json").stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_taken_port_is_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

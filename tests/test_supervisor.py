@@ -14,6 +14,7 @@ from ocpp_addon import supervisor
 from ocpp_addon.config import MqttSettings
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.supervisor import NO_BROKER, Supervisor
+from tests.stand import until
 
 SERVICE: dict[str, Any] = {
     "addon": "core_mosquitto",
@@ -126,15 +127,62 @@ async def test_says_in_a_sentence_why_there_is_no_broker(
     assert str(caught.value) == sentence
 
 
-async def test_reads_and_writes_our_options(client: Supervisor, fake: FakeSupervisor) -> None:
-    fake.body = {"result": "ok", "data": {"slug": "local_ocpp", "options": {"chargers": []}}}
-    assert (await client.self_info())["slug"] == "local_ocpp"
-    fake.body = {"result": "ok", "data": {}}
-    await client.set_options({"chargers": []})
+async def test_changes_some_of_our_options(client: Supervisor, fake: FakeSupervisor) -> None:
+    fake.body = {"result": "ok", "data": {"options": {"chargers": [{"id": "A"}], "name": "x"}}}
+    await client.change_options({"chargers": []})
     assert fake.asked == [
         ("GET", "/addons/self/info", "Bearer t0ken", None),
-        ("POST", "/addons/self/options", "Bearer t0ken", {"options": {"chargers": []}}),
+        (
+            "POST",
+            "/addons/self/options",
+            "Bearer t0ken",
+            {"options": {"chargers": [], "name": "x"}},
+        ),
     ]
+
+
+async def test_never_replaces_options_that_it_has_not_seen(
+    client: Supervisor, fake: FakeSupervisor
+) -> None:
+    fake.body = {"result": "ok", "data": {}}
+    with pytest.raises(GatewayError, match="does not tell the options"):
+        await client.change_options({"chargers": []})
+    assert [method for method, *_ in fake.asked] == ["GET"]
+
+
+async def test_knows_the_link_to_our_page(client: Supervisor, fake: FakeSupervisor) -> None:
+    fake.body = {"result": "ok", "data": {"slug": "a0d7b954_ocpp_gateway"}}
+    assert await client.page_url() == "homeassistant://hassio/ingress/a0d7b954_ocpp_gateway"
+
+
+@pytest.mark.parametrize("data", [{}, {"slug": None}, {"slug": "a/../b"}])
+async def test_makes_no_link_from_an_odd_name(
+    client: Supervisor, fake: FakeSupervisor, data: dict[str, Any]
+) -> None:
+    fake.body = {"result": "ok", "data": data}
+    with pytest.raises(GatewayError, match="does not tell the name"):
+        await client.page_url()
+
+
+async def test_asks_again_until_the_supervisor_is_ready(
+    client: Supervisor, fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.01, 0.01, 0.01))
+    fake.status, fake.body = 400, {"result": "error", "message": "not ready"}
+    asking = asyncio.create_task(supervisor.when_ready(client.page_url))
+    await until(lambda: len(fake.asked) == 2)
+    fake.status, fake.body = 200, {"result": "ok", "data": {"slug": "local_ocpp"}}
+    assert await asking == "homeassistant://hassio/ingress/local_ocpp"
+
+
+async def test_asks_no_more_than_a_few_times(
+    client: Supervisor, fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.01, 0.01))
+    fake.status, fake.body = 400, {"result": "error", "message": "no"}
+    with pytest.raises(GatewayError, match="no"):
+        await supervisor.when_ready(client.page_url)
+    assert len(fake.asked) == 3
 
 
 async def test_does_not_wait_for_ever(

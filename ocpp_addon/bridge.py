@@ -67,6 +67,7 @@ class Bridge:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
         self.on_change: Callable[[str], None] = lambda charger_id: None
+        self.on_order: Callable[[str, str, str, bytes], None] = _ignore_order
         self.spawn: Callable[[Coroutine[Any, Any, None], str], object]  # set by the gateway, too
         self._topics = topics
         self._broker = broker
@@ -173,8 +174,9 @@ class Bridge:
     # From MQTT, and from whoever else has a command.
 
     def receive(self, incoming: Incoming) -> None:
-        """Take a message of the broker: a command or an answer for a charger."""
-        charger_id = self._topics.charger(incoming.topic, self._is_known)
+        """Take a message of the broker: a command, an answer or an order for a charger."""
+        order = self._topics.entity(incoming.topic, self._is_known)
+        charger_id = order[0] if order else self._topics.charger(incoming.topic, self._is_known)
         if charger_id is None:
             return
         if incoming.retain and not incoming.payload:  # somebody removes a retained message
@@ -185,6 +187,12 @@ class Bridge:
         self._handled[key] = None
         if len(self._handled) > HANDLED_LIMIT:
             self._handled.popitem(last=False)
+        if order is not None:
+            if incoming.retain:
+                log.warning("%s: a retained order is ignored", printable(charger_id))
+            else:
+                self.on_order(*order, incoming.payload)
+            return
         asker = Asker(incoming.response_topic, incoming.correlation_data)
         try:
             message = payload.read(incoming.payload, new_id())
@@ -346,6 +354,10 @@ class Bridge:
             replay_topic,
             correlation,
         )
+
+
+def _ignore_order(charger_id: str, connector: str, key: str, value: bytes) -> None:
+    """Take an order that nobody carries out."""
 
 
 def _accepted_key(call: Call, outcome: CallResult | CallError) -> bytes | None:

@@ -17,6 +17,7 @@ import aiohttp
 
 from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
 from ocpp_addon.config import MqttSettings, Settings
+from ocpp_addon.controls import Controls
 from ocpp_addon.database import Database
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
@@ -93,6 +94,7 @@ class Gateway:
         self.page_url: str | None = None  # in Home Assistant, once the Supervisor told it
         self.endpoint: Endpoint
         self.web: WebServer
+        self.management: Management
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as resources:
@@ -186,11 +188,18 @@ class Gateway:
             self._bridge,
             self._admit,
         )
-        management = Management(
-            self.endpoint, self._bridge, self._home, self._broker, self._outbox, reserved, problems
+        self.management = Management(
+            self.endpoint,
+            self._bridge,
+            Controls(self._bridge, self._home),
+            self._home,
+            self._broker,
+            self._outbox,
+            reserved,
+            problems,
         )
         self.web = WebServer(
-            management,
+            self.management,
             host=settings.web_host,
             port=settings.web_port,
             token=settings.web_token,

@@ -4,11 +4,13 @@ import re
 from typing import Any
 
 from ocpp_addon.bridge import Bridge
+from ocpp_addon.controls import Controls
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.identity import UnusableId, checked_id
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.home.sessions import Choice
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
@@ -22,6 +24,15 @@ _SECRET_KEY = re.compile(r"authorizationkey|password|secret|token", re.IGNORECAS
 _USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 HIDDEN = "•••"
 
+# HTTP statuses of orders that failed; the others are conflicts with how things are.
+_STATUS = {
+    "unknown_order": 400,
+    "bad_value": 400,
+    "queue_full": 503,
+    "storage": 503,
+    "timeout": 504,
+}
+
 
 class Management:
     """Implement the web room's Backend."""
@@ -30,6 +41,7 @@ class Management:
         self,
         endpoint: Endpoint,
         bridge: Bridge,
+        controls: Controls,
         home: CentralSystem,
         broker: Broker,
         outbox: Outbox,
@@ -38,6 +50,7 @@ class Management:
     ) -> None:
         self._endpoint = endpoint
         self._bridge = bridge
+        self._controls = controls
         self._home = home
         self._broker = broker
         self._outbox = outbox
@@ -147,6 +160,15 @@ class Management:
     ) -> CallResult | CallError:
         """Send a Call and return its outcome."""
         return await self._bridge.call(charger_id, action, payload)
+
+    async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
+        """Carry out an order as an entity's; Refused tells in words why not."""
+        if self.charger(charger_id) is None:
+            raise Refused("not_found", "There is no such charger.", 404)
+        try:
+            await self._controls.set(charger_id, str(connector), key, value)
+        except OrderFailed as error:
+            raise Refused(error.code, str(error), _STATUS.get(error.code, 409)) from None
 
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
         """Return the last frames of a charger, oldest first, secrets hidden."""

@@ -129,6 +129,7 @@ class Connection:
         self._transport = transport
         self._ports = ports
         self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
         self._work: asyncio.Queue[list[_Work] | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._heard = asyncio.Event()
@@ -140,6 +141,11 @@ class Connection:
     def charger_id(self) -> str:
         """Return the charger's id."""
         return self.peer.charger_id
+
+    @property
+    def age(self) -> float:
+        """Return for how many seconds the charger has been connected."""
+        return self._loop.time() - self._since
 
     async def run(self) -> None:
         """Serve the charger until the connection has ended."""

@@ -10,7 +10,9 @@ from ocpp_addon.home import fields
 from ocpp_addon.home.answers2 import Answers2
 from ocpp_addon.home.answers16 import Answers16
 from ocpp_addon.home.chargers import ChargerFacts, Chargers
+from ocpp_addon.home.habits import HabitBook
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.orders import Situation
 from ocpp_addon.home.sessions import Sessions
 from ocpp_addon.home.tags import TagPolicy, Tags
 from ocpp_addon.home.transactions import Transactions
@@ -26,7 +28,12 @@ class CentralSystem:
     what was observed already changes nothing.
     """
 
-    TABLES: ClassVar[tuple[str, ...]] = (*Chargers.TABLES, *Tags.TABLES, *Transactions.TABLES)
+    TABLES: ClassVar[tuple[str, ...]] = (
+        *Chargers.TABLES,
+        *Tags.TABLES,
+        *Transactions.TABLES,
+        *HabitBook.TABLES,
+    )
 
     def __init__(
         self,
@@ -35,10 +42,13 @@ class CentralSystem:
         tags: Tags,
         transactions: Transactions,
         sessions: Sessions,
+        habits: HabitBook,
         heartbeat_interval: int,
     ) -> None:
         self.tags = tags
         self.sessions = sessions
+        self.habits = habits
+        self._transactions = transactions
         self._journal = journal
         self._chargers = chargers
         self._answers16 = Answers16(journal, tags, transactions, heartbeat_interval)
@@ -56,6 +66,7 @@ class CentralSystem:
             await Tags.open(database, journal, tag_policy),
             await Transactions.open(database, journal),
             Sessions(database, journal),
+            await HabitBook.open(database, journal),
             heartbeat_interval,
         )
 
@@ -123,6 +134,7 @@ class CentralSystem:
             if call.action == "BootNotification":
                 accepted = fields.text(response.payload, "status") == "Accepted"
                 self._chargers.booted(charger_id, accepted=accepted)
+                self.habits.of(charger_id).forget_configuration()
             if version == V16:
                 self._answers16.observe_answer(charger_id, call, response.payload, now)
 
@@ -133,3 +145,26 @@ class CentralSystem:
     def forget(self, charger_id: str) -> None:
         """Drop what is known of a charger; its sessions and tags stay."""
         self._chargers.forget(charger_id)
+        self.habits.forget(charger_id)
+
+    async def situation(
+        self, charger_id: str, version: Version, connector: int, now: datetime
+    ) -> Situation:
+        """Return what an order for a connector must know; StorageError."""
+        facts = self._chargers.get(charger_id)
+        connectors: dict[int, tuple[int, ...]] = {}
+        for one in facts.connectors:
+            number = one.number if version == V16 else one.evse
+            if number:
+                inside = () if version == V16 else (one.number,)
+                connectors[number] = (*connectors.get(number, ()), *inside)
+        session = self._transactions.running(charger_id, connector)
+        return Situation(
+            version,
+            connectors,
+            facts.vendor is not None,
+            session.transaction_id if session else None,
+            phases=1,
+            tag=await self.tags.remote(),
+            now=now,
+        )

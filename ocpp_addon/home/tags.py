@@ -1,5 +1,7 @@
 """Who may charge: the tags that a person listed, and the unknown ones that chargers reported."""
 
+import re
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, Self, cast, get_args
@@ -15,6 +17,7 @@ LIST_LIMIT = 10_000
 SEEN_LIMIT = 500
 LONGEST = 255  # OCPP 2.1; 1.6 says 20, and chargers exceed it
 LONGEST_PARENT = 20  # OCPP 1.6: a longer one would break the answers
+_REMOTE = re.compile(r"HA[0-9A-F]{14}")
 
 
 class Entry(Protocol):
@@ -126,6 +129,18 @@ class Tags:
         expired = tag.expiry is not None and tag.expiry <= now
         status = "Expired" if expired and tag.status == "Accepted" else tag.status
         return Verdict(status, tag.parent, tag.expiry)
+
+    async def remote(self) -> str:
+        """Return the tag under which people start charging from afar, listed when first needed.
+
+        No card has it, and a person may block it like any other. StorageError.
+        """
+        for tag in self._listed.values():
+            if _REMOTE.fullmatch(tag.id_tag):
+                return tag.id_tag
+        id_tag = f"HA{secrets.token_hex(7).upper()}"
+        await self.put(id_tag, Tag(id_tag, name="Home Assistant"))
+        return id_tag
 
     def saw(self, id_tag: str | None, charger_id: str, now: datetime) -> None:
         """Remember a tag that is not listed, so that a person can allow it."""

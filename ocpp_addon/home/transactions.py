@@ -101,6 +101,13 @@ class Transactions:
             )
         return transactions
 
+    def running(self, charger_id: str, connector: int) -> Session | None:
+        """Return the session that runs on a connector, the latest if there are several."""
+        for session in reversed(self._of(charger_id)):
+            if session.connector == connector:
+                return session
+        return None
+
     def new_id(self, charger_id: str, now: datetime) -> int:
         """Return an id that was never given, not even by a database that a backup has replaced.
 

@@ -95,6 +95,13 @@ class Backend(Protocol):
         """Send a Call and return its outcome."""
         ...
 
+    async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
+        """Do what a message on `ocpp/set/<charger>/<connector>/<key>` does; return once it is so.
+
+        Refused tells in words why not.
+        """
+        ...
+
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
         """Return a charger's last frames, secrets hidden; None if there is no such charger."""
         ...

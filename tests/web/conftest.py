@@ -136,6 +136,9 @@ class FakeBackend:
         self.asked.append(("call", charger_id, action, payload))
         return self.outcome
 
+    async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
+        self.asked.append(("set", charger_id, connector, key, value))
+
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
         return [FRAME] if charger_id in self.known else None
 

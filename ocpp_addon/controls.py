@@ -1,0 +1,118 @@
+"""Orders of entities and people, carried to chargers one question at a time."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ocpp_addon.bridge import Bridge
+from ocpp_addon.errors import GatewayError
+from ocpp_addon.home import orders
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.orders import Order
+from ocpp_addon.home.questions import OrderFailed, Questions
+from ocpp_addon.text import printable
+
+log = logging.getLogger(__name__)
+
+QUIET = 5.0  # seconds after connecting in which a charger hears nothing but answers
+GAP = 0.2  # seconds between two questions: some chargers reboot when they are hurried
+WAITING_LIMIT = 16  # orders that wait for one charger
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    order: Order
+    done: "asyncio.Future[OrderFailed | None]"
+
+
+@dataclass
+class _Line:
+    """The orders that wait for one charger; of the same kind only the newest."""
+
+    waiting: dict[tuple[int, str], _Waiting] = field(default_factory=dict)
+    served: bool = False
+
+
+class Controls:
+    """Carry out orders, in order and one at a time for each charger."""
+
+    def __init__(self, bridge: Bridge, home: CentralSystem) -> None:
+        self._bridge = bridge
+        self._home = home
+        self._lines: dict[str, _Line] = {}
+        bridge.on_order = self.receive
+
+    def receive(self, charger_id: str, connector: str, key: str, value: bytes) -> None:
+        """Take an order that came by MQTT."""
+        text = value.decode("utf-8", "replace")
+        self._bridge.spawn(self._try(charger_id, connector, key, text), "order")
+
+    async def set(self, charger_id: str, connector: str, key: str, value: str) -> None:
+        """Carry out an order and return once it is done; OrderFailed tells why it is not."""
+        order = orders.read(connector, key, value)
+        line = self._lines.setdefault(charger_id, _Line())
+        place = (order.connector, order.key)
+        if place not in line.waiting and len(line.waiting) >= WAITING_LIMIT:
+            raise OrderFailed("queue_full", "Too many orders wait for the charger.")
+        older = line.waiting.pop(place, None)
+        if older is not None:
+            older.done.set_result(OrderFailed("superseded", "A newer order has taken its place."))
+        waiting = _Waiting(order, asyncio.get_running_loop().create_future())
+        line.waiting[place] = waiting
+        if not line.served:
+            line.served = True
+            self._bridge.spawn(self._serve(charger_id, line), "orders")
+        failure = await asyncio.shield(waiting.done)
+        if failure is not None:
+            raise failure
+
+    async def _try(self, charger_id: str, connector: str, key: str, value: str) -> None:
+        try:
+            await self.set(charger_id, connector, key, value)
+        except OrderFailed as failure:
+            log.warning(
+                "%s: %s of connector %s was not set: %s",
+                *(printable(charger_id), printable(key), printable(connector), failure),
+            )
+
+    async def _serve(self, charger_id: str, line: _Line) -> None:
+        """Carry out what waits, until nothing does."""
+        while line.waiting:
+            waiting = line.waiting.pop(next(iter(line.waiting)))
+            failure: OrderFailed | None = None
+            try:
+                await self._carry_out(charger_id, waiting.order)
+            except OrderFailed as error:
+                failure = error
+            except GatewayError as error:
+                failure = OrderFailed("storage", str(error))
+            finally:  # a stop of the gateway leaves nobody waiting
+                if not waiting.done.done():
+                    waiting.done.set_result(failure)
+        line.served = False
+        self._lines.pop(charger_id, None)
+
+    async def _carry_out(self, charger_id: str, order: Order) -> None:
+        connection = self._bridge.endpoint.connection(charger_id)
+        if connection is None:
+            raise OrderFailed("offline", "The charger is not connected.")
+        await asyncio.sleep(max(0.0, QUIET - connection.age))
+        habits = self._home.habits.of(charger_id)
+        version = connection.session.version
+        now = datetime.now(UTC)
+        situation = await self._home.situation(charger_id, version, order.connector, now)
+        try:
+            await self._ask(charger_id, orders.questions(order, situation, habits))
+        finally:
+            self._home.habits.keep(charger_id)
+
+    async def _ask(self, charger_id: str, questions: Questions[None]) -> None:
+        try:
+            action, payload = next(questions)
+            while True:
+                outcome = await self._bridge.call(charger_id, action, payload)
+                action, payload = questions.send(outcome)
+                await asyncio.sleep(GAP)
+        except StopIteration:
+            pass

@@ -164,7 +164,7 @@ class CentralSystem:
             connectors,
             facts.vendor is not None,
             session.transaction_id if session else None,
-            phases=1,
+            phases=3,
             tag=await self.tags.remote(),
             now=now,
         )

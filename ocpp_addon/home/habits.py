@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.home.journal import Journal
-from ocpp_addon.home.limits import Habits
+from ocpp_addon.home.profiles import Habits
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)

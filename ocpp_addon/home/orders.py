@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ocpp_addon.home import wanted
-from ocpp_addon.home.limits import Habits, Limit, set_limit
+from ocpp_addon.home.profiles import Habits, Limit, set_limit
 from ocpp_addon.home.questions import OrderFailed, Questions, demand, verdict
 from ocpp_addon.home.transactions import TransactionId
 from ocpp_addon.ocpp.messages import Payload

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ocpp_addon.home import orders
-from ocpp_addon.home.limits import Habits
 from ocpp_addon.home.orders import Situation
+from ocpp_addon.home.profiles import Habits
 from ocpp_addon.home.questions import OrderFailed, Question
 from ocpp_addon.home.wanted import WANTED_MEASURANDS
 from ocpp_addon.ocpp.messages import CallError, Payload

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocpp_addon.home.limits import Habits, Limit, Shape, set_limit
+from ocpp_addon.home.profiles import Habits, Limit, Shape, set_limit
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.ocpp.messages import CallError, Payload
 from ocpp_addon.ocpp.validation import Validator
@@ -116,6 +116,10 @@ def test_a_charger_that_names_only_power_gets_watts_of_all_its_phases() -> None:
     assert profile["chargingSchedule"]["chargingRateUnit"] == "W"
     assert profile["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 6900.0
     assert profile["stackLevel"] == 0
+    alone = replace(LIMIT, phases=1)
+    [profile] = profiles(carry_out(set_limit(V16, alone, Habits()), charger))
+    [period] = profile["chargingSchedule"]["chargingSchedulePeriod"]
+    assert period == {"startPeriod": 0, "limit": 2300.0, "numberPhases": 1}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ocpp_addon.text import utc
 
 VOLTAGE = 230.0  # between a phase and neutral, where a charger only understands W
 LONGEST_STACK = 1000  # a charger that names a higher level is not believed
+USUAL_PHASES = 3  # where a schedule does not tell (1.6 7.13)
 EARLIER = timedelta(minutes=1)  # that a schedule starts in the past, for clocks that lag
 
 # Codes of a CallError that make other forms pointless.
@@ -165,10 +166,10 @@ def _shapes(purpose: Purpose, habits: Habits) -> Iterator[Shape]:
 
 def _profile(version: Version, purpose: Purpose, shape: Shape, limit: Limit) -> Payload:
     value = limit.amperes if shape.unit == "A" else limit.amperes * VOLTAGE * limit.phases
-    schedule: Payload = {
-        "chargingRateUnit": shape.unit,
-        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": round(value, 1)}],
-    }
+    period: Payload = {"startPeriod": 0, "limit": round(value, 1)}
+    if shape.unit == "W" and limit.phases != USUAL_PHASES:
+        period["numberPhases"] = limit.phases
+    schedule: Payload = {"chargingRateUnit": shape.unit, "chargingSchedulePeriod": [period]}
     if shape.kind == "Absolute":
         schedule["startSchedule"] = utc(limit.now - EARLIER)
     connector = 0 if purpose == MAXIMUM else limit.connector

@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from ocpp_addon import origin
 from ocpp_addon.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -18,6 +21,8 @@ SCHEMA_VERSION = 1
 GROUP_LIMIT = 500  # statements in one commit
 BACKLOG_LIMIT = 20_000  # statements waiting for the disk; beyond it writers are refused
 BUSY_TIMEOUT = 5.0  # seconds that a reader from outside (a backup) may hold the file
+# Rarely: whoever copies the files of a running gateway must not meet a checkpoint between them.
+CHECKPOINT_SIZE = 32 * 1024 * 1024  # bytes of the write-ahead log
 
 Statement = tuple[str, tuple[object, ...]]
 _Job = tuple[Sequence[Statement], "asyncio.Future[int]"]
@@ -28,14 +33,18 @@ class Database:
 
     WAL with full synchronisation costs one fsync per commit, so writes that wait at the same time
     share a commit: while one group is on its way to the disk, the next one gathers.
+
+    `problem` tells in a sentence what was wrong with the file; `restored` that the file is a
+    copy, such as one out of a backup, so that what it says may be old news.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, problem: str | None) -> None:
+    def __init__(self, path: Path, opened: "_Opened") -> None:
         self.path = path
-        self.problem = problem
-        self._connection = connection
+        self.problem = opened.problem
+        self.restored = opened.restored
+        self._connection = opened.connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._jobs: list[_Job] = []
+        self._jobs: deque[_Job] = deque()
         self._waiting = 0
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -47,8 +56,19 @@ class Database:
         Raises StorageError when not even a new file can be made.
         """
         loop = asyncio.get_running_loop()
-        connection, problem = await loop.run_in_executor(None, _open, path, tuple(tables))
-        return cls(path, connection, problem)
+        return cls(path, await loop.run_in_executor(None, _open, path, tuple(tables)))
+
+    async def adopt(self) -> None:
+        """Take the file for our own: once what a restored one needs is done."""
+
+        def mark() -> None:
+            if origin.is_copy(self.path):
+                origin.mark(self.path)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, mark)
+        except OSError as error:
+            log.warning("At the next start %s will look restored: %s", self.path.name, error)
 
     async def write(self, sql: str, *parameters: object) -> int:
         """Run one statement and return its last row id once it is on disk; else StorageError."""
@@ -101,7 +121,7 @@ class Database:
             while self._jobs:
                 group, size = [], 0
                 while self._jobs and size < GROUP_LIMIT:
-                    group.append(self._jobs.pop(0))
+                    group.append(self._jobs.popleft())
                     size += len(group[-1][0])
                 self._waiting -= size
                 commit = loop.run_in_executor(self._thread, self._commit, [job[0] for job in group])
@@ -118,13 +138,36 @@ class Database:
 
     def _commit(self, group: Sequence[Sequence[Statement]]) -> list[int | Exception]:
         try:
-            return list(self._transaction(group))
-        # Beside what the disk refuses: numbers beyond 64 bits and lone surrogates.
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            row_ids: list[int | Exception] = [*self._transaction(group)]
+        except Exception as error:  # whatever it is, somebody waits for the outcome
+            if _is_full(error) and self._checkpoint():  # which made room
+                with contextlib.suppress(sqlite3.Error):
+                    return [*self._transaction(group)]
             if len(group) == 1:
                 return [error]
             # One bad statement must not take its neighbours along.
             return [self._commit([statements])[0] for statements in group]
+        if self._log_size() > CHECKPOINT_SIZE:
+            self._checkpoint()
+        return row_ids
+
+    def _log_size(self) -> int:
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def _checkpoint(self) -> bool:
+        """Bring everything into the main file and empty the log; False if that did not work."""
+        execute = self._connection.execute
+        try:
+            execute("PRAGMA busy_timeout = 0")  # while a backup reads, the log just grows
+            busy = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+        except sqlite3.Error as error:
+            log.debug("No checkpoint: %s", error)
+            return False
+        return not busy
 
     def _transaction(self, group: Sequence[Sequence[Statement]]) -> list[int]:
         execute = self._connection.execute
@@ -144,9 +187,19 @@ class Database:
         return row_ids
 
 
-def _open(path: Path, tables: tuple[str, ...]) -> tuple[sqlite3.Connection, str | None]:
+@dataclass(frozen=True)
+class _Opened:
+    connection: sqlite3.Connection
+    problem: str | None
+    restored: bool
+
+
+def _open(path: Path, tables: tuple[str, ...]) -> _Opened:
     try:
-        return _connect(path, tables), None
+        restored = path.exists() and origin.is_copy(path)
+        return _Opened(_connect(path, tables, thorough=restored), None, restored)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error}.") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and not _unreadable(error):
             raise StorageError(f"{path} cannot be opened: {error}.") from error
@@ -159,7 +212,7 @@ def _open(path: Path, tables: tuple[str, ...]) -> tuple[sqlite3.Connection, str 
     problem = f"{path.name} was unusable ({reason}) and is set aside as {aside.name}."
     log.error("%s", problem)
     try:
-        return _connect(path, tables), problem
+        return _Opened(_connect(path, tables, thorough=False), problem, False)
     except sqlite3.DatabaseError as error:
         raise StorageError(f"{path} cannot be created: {error}.") from error
 
@@ -169,22 +222,33 @@ def _unreadable(error: sqlite3.OperationalError) -> bool:
     return error.sqlite_errorname in {"SQLITE_ERROR", "SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
-def _connect(path: Path, tables: tuple[str, ...]) -> sqlite3.Connection:
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL"
+
+
+def _connect(path: Path, tables: tuple[str, ...], *, thorough: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
+    execute = connection.execute
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA wal_autocheckpoint = 0")  # see CHECKPOINT_SIZE
+        version = execute("PRAGMA user_version").fetchone()[0]
+        found = execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version != SCHEMA_VERSION and (version or found):
             raise sqlite3.DatabaseError(f"its format {version} is not ours ({SCHEMA_VERSION})")
-        sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        # A copy of a running gateway's files may be torn where the quick check does not look.
+        check = "integrity_check" if thorough else "quick_check"
+        sound = execute(f"PRAGMA {check}(1)").fetchone()[0]
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
+        execute("BEGIN IMMEDIATE")
         for table in tables:
-            connection.execute(table)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            execute(table)
+        execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        execute("COMMIT")
     except BaseException:
         connection.close()
         raise

@@ -8,10 +8,11 @@ import re
 import signal
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -42,6 +43,9 @@ from ocpp_addon.web.server import WebServer
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0  # seconds that a stop waits for the broker, in each of its two steps
+RESTARTS = 3  # of a part that fails, while it runs for less than RESTARTS_WITHIN in between
+RESTARTS_WITHIN = 600.0  # seconds
+RESTART_DELAY = 1.0  # seconds
 DATABASE = "gateway.sqlite3"
 CREDENTIALS = "chargers.json"
 
@@ -70,12 +74,10 @@ async def run(settings: Settings, data: Path, options: Path | None = None) -> in
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     try:
         async with Gateway(settings, data, options) as gateway:
-            await gateway.serve(stop)
+            if not await gateway.serve(stop):
+                return 1
     except (GatewayError, OSError) as error:
         log.error("The gateway cannot start: %s", error)
-        return 1
-    except ExceptionGroup as failures:
-        log.error("A part of the gateway has failed, so it stops", exc_info=failures)
         return 1
     return 0
 
@@ -91,6 +93,8 @@ class Gateway:
         self._validator = Validator(load_schema)
         self._warm: set[Version] = set()
         self._tasks: asyncio.TaskGroup | None = None
+        self._failed = False
+        self._problems: list[str] = []
         self.page_url: str | None = None  # in Home Assistant, once the Supervisor told it
         self.endpoint: Endpoint
         self.web: WebServer
@@ -110,41 +114,91 @@ class Gateway:
         """Tell whether the broker is there."""
         return self._broker.connected
 
-    async def serve(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then leave in good order; raises what a room fails with."""
+    async def serve(self, stop: asyncio.Event) -> bool:
+        """Work until `stop` is set, then leave in good order; False if a part has failed for good.
+
+        A part that fails is started again; the others do not notice.
+        """
+        asyncio.get_running_loop().set_exception_handler(self._mishap)
         parts = {
-            "broker": self._broker.run(),
-            "outbox": self._outbox.run(),
-            "retained": self._retained.run(),
-            "endpoint": self.endpoint.run(),
-            "home": self._home.run(),
-            "web": self.web.run(),
-            "inbox": self._inbox.run(),
-            "page URL": self._learn_page_url(),
+            "broker": self._broker.run,
+            "outbox": self._outbox.run,
+            "retained": self._retained.run,
+            "endpoint": self.endpoint.run,
+            "home": self._home.run,
+            "web": self.web.run,
+            "inbox": self._inbox.run,
+            "page URL": self._learn_page_url,
         }
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._bridge.spawn = lambda work, name: tasks.create_task(work, name=name)
-            running = [tasks.create_task(part, name=name) for name, part in parts.items()]
+            self._bridge.spawn = self._spawn
+            running = [
+                tasks.create_task(self._keep_running(name, part, stop), name=name)
+                for name, part in parts.items()
+            ]
             await stop.wait()
             log.info("Stopping")
             await self._leave()
             for task in running:
                 task.cancel()
         log.info("Stopped")
+        return not self._failed
+
+    async def _keep_running(
+        self, name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            began = loop.time()
+            try:
+                await part()
+                return
+            except Exception:
+                failures = 1 if loop.time() - began > RESTARTS_WITHIN else failures + 1
+                if failures > RESTARTS:
+                    log.exception("The part %s fails again and again: the gateway stops", name)
+                    self._failed = True
+                    stop.set()
+                    return
+                log.exception("The part %s has failed and is started again", name)
+                self._note_problem(f"A part of the gateway ({name}) has failed: see the log.")
+            await asyncio.sleep(RESTART_DELAY)
+
+    def _spawn(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Run something short beside the parts."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("%s: that has failed", name)
+                self._note_problem(f"Something has failed ({name}): see the log.")
+
+        if self._tasks is not None:
+            self._tasks.create_task(guarded(), name=name)
+
+    def _mishap(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what nobody has caught."""
+        loop.default_exception_handler(context)
+        self._note_problem("Something has failed that nobody waited for: see the log.")
+
+    def _note_problem(self, problem: str) -> None:
+        if problem not in self._problems:
+            self._problems.append(problem)
 
     async def _open(self, resources: AsyncExitStack) -> None:
         settings, data = self._settings, self._data
         data.mkdir(parents=True, exist_ok=True)
         topics = _topics(settings)
         reserved = _reserved(topics)
-        problems: list[str] = []
         session = await resources.enter_async_context(aiohttp.ClientSession())
         self._supervisor = _supervisor(session)
         database = await Database.open(data / DATABASE, (*Outbox.TABLES, *CentralSystem.TABLES))
         resources.push_async_callback(database.close)
         if database.problem:
-            problems.append(database.problem)
+            self._problems.append(database.problem)
         credentials = await Credentials.load(data / CREDENTIALS)
         self._home = await CentralSystem.open(
             database,
@@ -154,6 +208,7 @@ class Gateway:
         resources.push_async_callback(self._home.close)
         self._broker = Broker(self._address, topics.gateway)
         self._outbox = await Outbox.open(self._broker, database, settings.outbox_limit)
+        await database.adopt()
         self._retained = Retained(self._broker, topics.gateway)
         self._retained.set(topics.gateway, ONLINE)
         self._topics = topics
@@ -196,7 +251,7 @@ class Gateway:
             self._broker,
             self._outbox,
             reserved,
-            problems,
+            self._problems,
         )
         self.web = WebServer(
             self.management,
@@ -217,11 +272,11 @@ class Gateway:
         await self._broker.close()
 
     async def _admit(self, charger_id: str, version: Version, pending: bool) -> None:
-        if version not in self._warm and self._tasks is not None:
+        if version not in self._warm:
             # Some schemas of 2.x take long to compile: do it before they are needed.
             self._warm.add(version)
             work = asyncio.to_thread(self._validator.prepare, version, heavy_schemas(version))
-            self._tasks.create_task(work, name=f"schemas of OCPP {version.number}")
+            self._spawn(work, f"schemas of OCPP {version.number}")
         await self._bridge.admit(charger_id, version, pending)
 
     async def _learn_page_url(self) -> None:

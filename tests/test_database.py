@@ -1,6 +1,7 @@
 """The one SQLite file."""
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -124,6 +125,84 @@ async def test_a_file_of_another_format_is_set_aside(tmp_path: Path) -> None:
     one = await Database.open(tmp_path / "d.sqlite3", TABLES)
     assert "format 99" in (one.problem or "")
     await one.close()
+
+
+async def test_tables_without_a_format_are_not_ours(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "d.sqlite3")
+    other.execute("CREATE TABLE t (only TEXT)")
+    other.close()
+    one = await Database.open(tmp_path / "d.sqlite3", TABLES)
+    assert "format 0" in (one.problem or "")
+    await one.write("INSERT INTO t (v) VALUES ('x')")
+    await one.close()
+
+
+async def test_whatever_goes_wrong_nobody_waits_for_ever(tmp_path: Path) -> None:
+    one = await Database.open(tmp_path / "d.sqlite3", TABLES)
+
+    def fail(group: object) -> list[int]:
+        raise MemoryError
+
+    one._transaction = fail  # type: ignore[method-assign]
+    with pytest.raises(StorageError):
+        await asyncio.wait_for(one.write("INSERT INTO t (v) VALUES ('x')"), 5)
+    await one.close()
+
+
+async def test_the_log_is_emptied_at_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "CHECKPOINT_SIZE", 100_000)
+    one = await Database.open(tmp_path / "d.sqlite3", TABLES)
+    for _ in range(40):
+        await one.write("INSERT INTO t (v) VALUES (?)", "x" * 10_000)
+    assert (tmp_path / "d.sqlite3-wal").stat().st_size < 150_000
+    assert await one.read("SELECT count(*) FROM t") == [(40,)]
+    await one.close()
+
+
+async def test_a_reader_from_outside_holds_up_no_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "CHECKPOINT_SIZE", 50_000)
+    one = await Database.open(tmp_path / "d.sqlite3", TABLES)
+    await one.write("INSERT INTO t (v) VALUES ('x')")
+    reader = sqlite3.connect(tmp_path / "d.sqlite3")
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    async with asyncio.timeout(database_module.BUSY_TIMEOUT):
+        for _ in range(20):
+            await one.write("INSERT INTO t (v) VALUES (?)", "x" * 10_000)
+    reader.close()
+    await one.write("INSERT INTO t (v) VALUES ('y')")
+    assert (tmp_path / "d.sqlite3-wal").stat().st_size < 50_000
+    await one.close()
+
+
+async def test_only_a_copy_looks_restored(tmp_path: Path) -> None:
+    ours, copy = tmp_path / "ours", tmp_path / "copy"
+    ours.mkdir()
+    for _ in range(3):
+        one = await Database.open(ours / "d.sqlite3", TABLES)
+        assert not one.restored
+        await one.adopt()
+        await one.close()
+    shutil.copytree(ours, copy)
+    for restored in (True, False):
+        one = await Database.open(copy / "d.sqlite3", TABLES)
+        assert one.restored is restored
+        await one.adopt()
+        await one.close()
+
+
+async def test_a_file_without_its_note_looks_restored(tmp_path: Path) -> None:
+    one = await Database.open(tmp_path / "d.sqlite3", TABLES)
+    await one.adopt()
+    await one.close()
+    (tmp_path / "d.origin").unlink()
+    two = await Database.open(tmp_path / "d.sqlite3", TABLES)
+    assert two.restored
+    await two.close()
 
 
 async def test_a_truncated_file_is_set_aside_or_sound(tmp_path: Path) -> None:

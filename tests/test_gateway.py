@@ -9,8 +9,9 @@ import pytest
 
 from ocpp_addon import config, gateway
 from ocpp_addon.errors import OptionsError
+from ocpp_addon.mqtt.retained import Retained
 from tests.mosquitto import Mosquitto
-from tests.stand import Stand, Watch
+from tests.stand import Stand, Watch, stand
 
 
 @pytest.mark.parametrize(
@@ -50,16 +51,39 @@ async def test_a_taken_port_is_a_sentence(tmp_path: Path, caplog: pytest.LogCapt
     assert "Traceback" not in caplog.text
 
 
-async def test_a_room_that_fails_ends_the_gateway_with_a_line(
+async def test_a_part_that_fails_for_good_ends_the_gateway_with_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(self: object) -> None:
         raise ValueError("boom")
 
     monkeypatch.setattr("ocpp_addon.mqtt.retained.Retained.run", fail)
+    monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
     options = {"host": "127.0.0.1", "port": 0, "web_port": 0}
     assert await gateway.run(config.load(options), tmp_path) == 1
-    assert "A part of the gateway has failed" in caplog.text
+    assert "The part retained has failed and is started again" in caplog.text
+    assert "The part retained fails again and again: the gateway stops" in caplog.text
+
+
+async def test_a_part_that_fails_is_started_again_and_health_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Retained.run
+    failures = iter([ValueError("boom")])
+
+    async def fail_once(self: Retained) -> None:
+        for failure in failures:
+            raise failure
+        await run(self)
+
+    monkeypatch.setattr(Retained, "run", fail_once)
+    monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
+    async with stand(tmp_path) as one:
+        async with one.charger("CP1"):
+            await one.watch.expect("ocpp/presence/CP1")
+        _, health = await one.request("GET", "health")
+        assert health["status"] == "degraded"
+        assert "A part of the gateway (retained) has failed: see the log." in health["problems"]
 
 
 async def test_known_chargers_are_offline_until_they_connect(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ocpp_addon.text import utc
 TransactionId = int | str  # 1.6 has integers from the central system, 2.x texts from the charger
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LATEST = 2**31 - 2**24  # seconds after the epoch; a clock beyond it would use up the 32 bits
+RESTORED_LEAP = 2**24  # ids left out where neither clock nor backup knows what was given since
 SESSION_LIMIT = 50_000  # rows kept, the oldest go first
 OPEN_LIMIT = 10_000  # running sessions remembered, whatever chargers never stop
 TAG_LIMIT = 255
@@ -77,9 +78,12 @@ class Transactions:
         " started_at TEXT NOT NULL, ended_at TEXT, reason TEXT, fingerprint TEXT)",
     )
 
-    def __init__(self, journal: Journal, last_id: int, last_number: int) -> None:
+    def __init__(
+        self, journal: Journal, last_id: int, last_number: int, *, restored: bool = False
+    ) -> None:
         self._journal = journal
         self._last_id = last_id
+        self._restored = restored
         self._last_number = last_number
         self._open: dict[tuple[str, TransactionId], Session] = {}
 
@@ -88,7 +92,7 @@ class Transactions:
         """Read the last id and the sessions that were running."""
         [(last_id,)] = await database.read("SELECT max(last) FROM transaction_ids")
         [(last_number,)] = await database.read("SELECT max(number) FROM sessions")
-        transactions = cls(journal, last_id or 0, last_number or 0)
+        transactions = cls(journal, last_id or 0, last_number or 0, restored=database.restored)
         rows = await database.read(
             "SELECT number, charger_id, transaction_id, connector, tag, meter_start, started_at,"
             " fingerprint FROM sessions WHERE ended_at IS NULL ORDER BY number DESC LIMIT ?",
@@ -114,6 +118,9 @@ class Transactions:
         It may be told to a charger once the journal is flushed.
         """
         seconds = int((now - EPOCH).total_seconds())
+        if self._restored and seconds <= self._last_id:  # a clock that is behind
+            self._last_id += RESTORED_LEAP
+        self._restored = False
         identity = max(self._last_id + 1, seconds if seconds < LATEST else 0)
         while (charger_id, identity) in self._open:  # given by another central system
             identity += 1

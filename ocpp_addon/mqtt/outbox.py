@@ -21,6 +21,8 @@ REPLAY_AFTER = 2.0  # seconds after the broker is back: subscribers need a momen
 RETRY_DISK = 1.0  # seconds until a disk that refused is asked again
 SUSPECT_LOSSES = 2  # connections that a message may end, alone on the wire, before it is set aside
 SUSPECT_WITHIN = 1.0  # seconds from sending a message to the loss that it may have caused
+# Seconds that a connection must have lasted before, or the network is at fault.
+SUSPECT_AFTER = 0.5
 
 Safe = asyncio.Future[None]
 
@@ -55,7 +57,9 @@ class Outbox:
         self._seq = itertools.count(shelf.first_free)
         self._flights: dict[int, _Flight] = {}
         self._suspects: dict[int, int] = {}  # seq -> connections that it may have ended
-        self._replay_from = 0.0
+        self._testing = False  # a suspect is alone on the wire
+        self._connected_at = 0.0
+        self._lost_at = 0.0
         self._wake = asyncio.Event()
         self._refused: str | None = None
         broker.on_connected.append(self._on_connected)
@@ -85,7 +89,8 @@ class Outbox:
         loop = asyncio.get_running_loop()
         flight = _Flight(next(self._seq), message, loop.time(), _new_safe())
         assert flight.safe is not None
-        if message.charger_id in self.shelf.due or not self._take_off(flight, message.topic):
+        waits = self._testing or message.charger_id in self.shelf.due
+        if waits or not self._take_off(flight, message.topic):
             self._store(flight)
         return flight.safe
 
@@ -114,9 +119,7 @@ class Outbox:
 
     async def close(self, patience: float) -> None:
         """Wait for acknowledgements for `patience` seconds, and store what has none."""
-        pending = [flight.acknowledged for flight in self._flights.values() if flight.acknowledged]
-        if pending:
-            await asyncio.wait(pending, timeout=patience)
+        await self._all_landed(patience)
         self._on_lost()
 
     def _take_off(
@@ -177,16 +180,17 @@ class Outbox:
         )
 
     def _on_connected(self) -> None:
-        self._replay_from = asyncio.get_running_loop().time() + REPLAY_AFTER
+        self._connected_at = asyncio.get_running_loop().time()
         self._refused = None
         self._wake.set()
 
     def _on_lost(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._lost_at = asyncio.get_running_loop().time()
         flights, self._flights = sorted(self._flights.values(), key=lambda one: one.seq), {}
         for flight in flights:
             losses = self._suspects.setdefault(flight.seq, 0)
-            if len(flights) == 1 and now - flight.since < SUSPECT_WITHIN:
+            stood = flight.since - self._connected_at >= SUSPECT_AFTER
+            if len(flights) == 1 and stood and now - flight.since < SUSPECT_WITHIN:
                 losses = self._suspects[flight.seq] = losses + 1
             if losses >= SUSPECT_LOSSES:
                 self._put_aside(flight, "the broker ends the connection each time it gets it")
@@ -194,6 +198,7 @@ class Outbox:
                 self.shelf.ground(flight.seq)
             else:
                 self._store(flight)
+        self._suspects = {seq: n for seq, n in self._suspects.items() if seq in self.shelf}
         self._wake.set()
 
     async def _sweep_for_ever(self) -> None:
@@ -214,7 +219,7 @@ class Outbox:
             try:
                 await self.shelf.clear()
                 while self.shelf.due and self._broker.connected:
-                    await asyncio.sleep(max(0.0, self._replay_from - loop.time()))
+                    await asyncio.sleep(max(0.0, self._replay_from() - loop.time()))
                     if not await self._replay_some():
                         break
             except StorageError as error:
@@ -222,28 +227,46 @@ class Outbox:
                 await asyncio.sleep(RETRY_DISK)
                 self._wake.set()
 
+    def _replay_from(self) -> float:
+        # A connection that a message seems to have ended is no broker that was away.
+        brief = self._connected_at - self._lost_at < REPLAY_AFTER
+        hurry = brief and any(self._suspects.values())
+        return self._connected_at + (SUSPECT_AFTER if hurry else REPLAY_AFTER)
+
     async def _replay_some(self) -> bool:
         """Publish the oldest rows and wait for their acknowledgements; False if none is there."""
         due = await self.shelf.oldest(IN_FLIGHT)
         # What may have ended the last connection goes alone, so that it shows itself.
-        alone = next((index for index, (seq, _) in enumerate(due) if seq in self._suspects), None)
-        if alone is not None:
-            due = due[: alone or 1]
-        pending = []
+        first = next((index for index, (seq, _) in enumerate(due) if seq in self._suspects), None)
+        if first is None:
+            await self._replay(due)
+        elif first > 0:
+            await self._replay(due[:first])
+        else:
+            self._testing = True
+            try:
+                await self._all_landed()
+                await self._replay(due[:1])
+            finally:
+                self._testing = False
+        await self.shelf.clear()
+        return bool(due)
+
+    async def _replay(self, due: list[tuple[int, Outgoing]]) -> None:
         for seq, message in due:
             flight = _Flight(seq, message, asyncio.get_running_loop().time())
             self.shelf.fly(seq)
             topic = message.replay_topic or message.topic
             if not self._take_off(flight, topic, (("replayed", "true"),)):
                 self.shelf.ground(seq)
-                return False
-            if flight.acknowledged is not None:
-                pending.append(flight.acknowledged)
-        # The connection's keepalive bounds this: in the end all are acknowledged or lost.
+                break
+        await self._all_landed()
+
+    async def _all_landed(self, patience: float | None = None) -> None:
+        """Wait for what is on the wire; without patience the connection's keepalive bounds it."""
+        pending = [flight.acknowledged for flight in self._flights.values() if flight.acknowledged]
         if pending:
-            await asyncio.wait(pending)
-        await self.shelf.clear()
-        return bool(due)
+            await asyncio.wait(pending, timeout=patience)
 
 
 def _new_safe() -> Safe:

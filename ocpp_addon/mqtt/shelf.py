@@ -78,6 +78,7 @@ class Shelf:
         self._rows: tuple[dict[int, _Row], ...] = ({}, {}, {})  # by rank
         self._size = 0
         self._held: dict[str, int] = {}  # by charger, in the order of their first messages
+        self._flying = 0
         self._gone: set[int] = set()  # no longer wanted, but still on disk
         self._said: dict[str, float] = {}
         self.due: dict[str, int] = {}
@@ -89,8 +90,13 @@ class Shelf:
 
     @classmethod
     async def open(cls, database: Database, limit: int) -> Self:
-        """Return the shelf with what an earlier run left behind."""
+        """Return the shelf with what an earlier run left behind.
+
+        What a backup brought back may have been published long ago: it is set aside.
+        """
         shelf = cls(database, limit)
+        if database.restored:
+            await shelf._put_all_aside()
         rows = await database.read(
             "SELECT seq, charger, rank, length(payload), state FROM outbox ORDER BY seq"
         )
@@ -120,8 +126,6 @@ class Shelf:
             found.append("The outbox is full: messages of chargers are dropped or refused.")
         if self.last_aside is not None:
             found.append(self.last_aside)
-        elif self.set_aside:
-            found.append(f"{self.set_aside} messages could not be published and are set aside.")
         return found
 
     def put(self, seq: int, message: Outgoing, state: State, done: Done) -> None:
@@ -189,13 +193,10 @@ class Shelf:
 
     async def oldest(self, count: int) -> list[tuple[int, Outgoing]]:
         """Return the oldest messages that are due. Raises StorageError."""
-        busy = len(self._gone) + sum(
-            row.state == "flying" for rows in self._rows for row in rows.values()
-        )
         found = await self._database.read(
             "SELECT seq, charger, topic, payload, properties, rank, replay_topic, correlation"
             " FROM outbox WHERE state = 'waiting' ORDER BY seq LIMIT ?",
-            count + busy,
+            count + len(self._gone) + self._flying,
         )
         return [(row[0], _outgoing(row[1:])) for row in found if self._is_due(row[0])][:count]
 
@@ -219,6 +220,17 @@ class Shelf:
         """Let go of what was held of a charger."""
         for seq in self._held_of(charger_id):
             self.remove(seq)
+
+    async def _put_all_aside(self) -> None:
+        waiting = "FROM outbox WHERE state != 'aside'"
+        [(count,)] = await self._database.read(f"SELECT count(*) {waiting}")
+        if count:
+            await self._database.write("UPDATE outbox SET state = 'aside' WHERE state != 'aside'")
+            self.last_aside = (
+                f"{count} messages of a restored backup are set aside: they are old news, and most"
+                " of them were published before."
+            )
+            log.warning("%s", self.last_aside)
 
     def _fault(self, message: Outgoing, size: int, state: State) -> str | None:
         if state == "held":
@@ -283,6 +295,7 @@ class Shelf:
 
     def _count(self, row: _Row, change: int) -> None:
         if row.state == "flying":
+            self._flying += change
             return
         counts = self.due if row.state == "waiting" else self._held
         count = counts.get(row.charger_id, 0) + change

@@ -70,6 +70,18 @@ async def test_an_old_backup_leads_to_no_reuse(books: Books) -> None:
     assert later.new_id("garage", NOW + timedelta(seconds=101)) not in given
 
 
+async def test_a_backup_and_a_clock_that_is_behind_lead_to_no_reuse(books: Books) -> None:
+    last = (await books.open()).new_id("garage", NOW)
+    await books.journal.flush()
+    books.database.restored = True
+    restored = await books.open()
+    behind = NOW - timedelta(days=1)
+    assert restored.new_id("garage", behind) == last + module.RESTORED_LEAP + 1
+    assert restored.new_id("garage", behind) == last + module.RESTORED_LEAP + 2
+    books.database.restored = True
+    assert (await books.open()).new_id("garage", NOW + timedelta(days=1)) == SECONDS + 86_400
+
+
 async def test_an_id_that_another_central_system_gave_is_skipped(books: Books) -> None:
     transactions = await books.open()
     transactions.begun(START, SECONDS)

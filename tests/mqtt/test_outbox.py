@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ async def office(port: int, folder: Path, limit: int = LIMIT) -> AsyncIterator[O
     database = await Database.open(folder / "test.sqlite3", Outbox.TABLES)
     broker = make_broker(port)
     outbox = await Outbox.open(broker, database, limit)
+    await database.adopt()
     one = Office(broker, outbox, database, port)
     tasks = [asyncio.create_task(task) for task in (broker.run(), outbox.run(), one.watch())]
     try:
@@ -178,6 +180,28 @@ async def test_an_earlier_run_is_taken_up(mosquitto: Mosquitto, tmp_path: Path) 
     async with office(mosquitto.port, tmp_path) as two:
         await until(lambda: len(two.seen) == 50)
         assert two.payloads("up/CP1") == [str(number) for number in range(50)]
+
+
+async def test_what_a_backup_brings_back_is_not_published_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    await mosquitto.stop()
+    async with office(mosquitto.port, tmp_path) as one:
+        await asyncio.gather(*(one.outbox.post(message(number)) for number in range(5)))
+        await one.outbox.hold(message("held", "new"))
+        copy = shutil.copytree(tmp_path, tmp_path / "copy")
+    await mosquitto.start()
+    async with office(mosquitto.port, copy) as two:
+        await until(lambda: two.broker.connected)
+        await two.outbox.release("new")
+        await two.outbox.post(message("new", "B"))
+        await until(lambda: two.payloads("up/B"))
+        assert [topic for topic, _, _ in two.seen] == ["up/B"]
+        assert two.outbox.shelf.set_aside == 6
+        assert "restored backup" in " ".join(two.outbox.problems)
+    async with office(mosquitto.port, copy) as three:
+        assert three.outbox.shelf.set_aside == 6
+        assert three.outbox.problems == []
 
 
 async def test_past_the_limit_heartbeats_go_first_and_transactions_never_silently(

@@ -14,6 +14,7 @@ from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.errors import StorageError
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.mishaps import Mishaps
 from ocpp_addon.mqtt import payload, shelf
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Incoming
@@ -63,6 +64,7 @@ class Bridge:
         outbox: Outbox,
         retained: Retained,
         home: CentralSystem,
+        mishaps: Mishaps,
     ) -> None:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
@@ -74,6 +76,7 @@ class Bridge:
         self._outbox = outbox
         self._retained = retained
         self._home = home
+        self._mishaps = mishaps
         self._subscribed: set[str] = set()
         broker.filters = self.filters
         broker.on_message = self.receive
@@ -93,14 +96,14 @@ class Bridge:
 
     def opened(self, connection: Connection) -> None:
         """Announce a charger."""
-        self.on_change(connection.charger_id)
+        self._changed(connection.charger_id)
         if not connection.session.pending:
             self._retained.set(self._topics.presence(connection.charger_id), ONLINE)
 
     async def closed(self, connection: Connection) -> None:
         """Take a charger's presence back, unless a newer connection has taken over."""
         charger_id = connection.charger_id
-        self.on_change(charger_id)
+        self._changed(charger_id)
         if self.endpoint.connection(charger_id) not in (None, connection):
             return
         if charger_id in self.endpoint.credentials:
@@ -111,7 +114,8 @@ class Bridge:
 
     def seen(self, connection: Connection, entry: Entry) -> None:
         """Tell whoever watches of a frame."""
-        self.on_frame(connection.charger_id, entry)
+        with self._mishaps.contained("showing a message"):
+            self.on_frame(connection.charger_id, entry)
 
     async def publish(self, connection: Connection, effect: Publish) -> None:
         """Publish a message of a charger and return once it is safe."""
@@ -127,7 +131,8 @@ class Bridge:
         if isinstance(message, Call | Send):
             await asyncio.sleep(0)  # let it leave first: the broker works while we look at it
             version = connection.session.version
-            self._home.received(connection.charger_id, version, message, datetime.now(UTC))
+            with self._mishaps.contained("understanding a message"):
+                self._home.received(connection.charger_id, version, message, datetime.now(UTC))
         await safe
 
     async def hold(self, connection: Connection, effect: Hold) -> None:
@@ -138,11 +143,13 @@ class Bridge:
     async def answer(self, connection: Connection, effect: Answer) -> CallResult | CallError:
         """Let the built-in central system answer."""
         version, now = connection.session.version, datetime.now(UTC)
-        if effect.pending:
-            self._home.received(connection.charger_id, version, effect.call, now, pending=True)
-        return await self._home.answer(
-            connection.charger_id, version, effect.call, now, pending=effect.pending
-        )
+        with self._mishaps.contained("answering a charger"):
+            if effect.pending:
+                self._home.received(connection.charger_id, version, effect.call, now, pending=True)
+            return await self._home.answer(
+                connection.charger_id, version, effect.call, now, pending=effect.pending
+            )
+        return CallError(effect.call.unique_id, "InternalError", "the gateway made a mistake")
 
     def answered(self, connection: Connection, effect: Answered) -> None:
         """Let the room of the home, the dialogue on MQTT and the watch for silence know."""
@@ -156,7 +163,8 @@ class Bridge:
         if connection.session.pending:
             return
         version, now = connection.session.version, datetime.now(UTC)
-        self._home.answered(connection.charger_id, version, call, response, now)
+        with self._mishaps.contained("understanding an answer"):
+            self._home.answered(connection.charger_id, version, call, response, now)
         if effect.built_in:
             topic = self._topics.answer(connection.charger_id, response, call.action)
             self._outbox.post(
@@ -248,7 +256,7 @@ class Bridge:
 
     async def make_known(self, charger_id: str) -> None:
         """Subscribe for a charger and show its presence."""
-        self.on_change(charger_id)
+        self._changed(charger_id)
         self._subscribed.add(charger_id)
         connected = self.endpoint.connection(charger_id) is not None
         self._retained.set(self._topics.presence(charger_id), ONLINE if connected else OFFLINE)
@@ -256,7 +264,7 @@ class Bridge:
 
     async def make_unknown(self, charger_id: str) -> None:
         """Unsubscribe for a charger and remove its traces from the broker."""
-        self.on_change(charger_id)
+        self._changed(charger_id)
         self._subscribed.discard(charger_id)
         self._home.forget(charger_id)
         self._retained.set(self._topics.presence(charger_id), b"")
@@ -278,6 +286,10 @@ class Bridge:
             await self.endpoint.expect_password(charger_id, key)
         except StorageError as error:
             log.error("%s: its new password is not stored: %s", printable(charger_id), error)
+
+    def _changed(self, charger_id: str) -> None:
+        with self._mishaps.contained("showing a change"):
+            self.on_change(charger_id)
 
     def _is_known(self, charger_id: str) -> bool:
         return charger_id in self.endpoint.credentials or (

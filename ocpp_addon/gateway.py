@@ -28,6 +28,7 @@ from ocpp_addon.errors import GatewayError, OptionsError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.inbox import Inbox
 from ocpp_addon.management import Management
+from ocpp_addon.mishaps import Mishaps
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Address
 from ocpp_addon.mqtt.outbox import Outbox
@@ -94,7 +95,7 @@ class Gateway:
         self._warm: set[Version] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._failed = False
-        self._problems: list[str] = []
+        self._mishaps = Mishaps()
         self.page_url: str | None = None  # in Home Assistant, once the Supervisor told it
         self.endpoint: Endpoint
         self.web: WebServer
@@ -162,31 +163,25 @@ class Gateway:
                     self._failed = True
                     stop.set()
                     return
-                log.exception("The part %s has failed and is started again", name)
-                self._note_problem(f"A part of the gateway ({name}) has failed: see the log.")
+                self._mishaps.note(f"the part {name}, which is started again")
             await asyncio.sleep(RESTART_DELAY)
 
     def _spawn(self, work: Coroutine[Any, Any, object], name: str) -> None:
         """Run something short beside the parts."""
 
         async def guarded() -> None:
-            try:
+            with self._mishaps.contained(name):
                 await work
-            except Exception:
-                log.exception("%s: that has failed", name)
-                self._note_problem(f"Something has failed ({name}): see the log.")
 
         if self._tasks is not None:
             self._tasks.create_task(guarded(), name=name)
 
     def _mishap(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take what nobody has caught."""
-        loop.default_exception_handler(context)
-        self._note_problem("Something has failed that nobody waited for: see the log.")
-
-    def _note_problem(self, problem: str) -> None:
-        if problem not in self._problems:
-            self._problems.append(problem)
+        try:
+            raise context.get("exception") or RuntimeError(context["message"])
+        except BaseException:
+            self._mishaps.note(str(context["message"]))
 
     async def _open(self, resources: AsyncExitStack) -> None:
         settings, data = self._settings, self._data
@@ -198,7 +193,7 @@ class Gateway:
         database = await Database.open(data / DATABASE, (*Outbox.TABLES, *CentralSystem.TABLES))
         resources.push_async_callback(database.close)
         if database.problem:
-            self._problems.append(database.problem)
+            self._mishaps.problems.append(database.problem)
         credentials = await Credentials.load(data / CREDENTIALS)
         self._home = await CentralSystem.open(
             database,
@@ -212,7 +207,9 @@ class Gateway:
         self._retained = Retained(self._broker, topics.gateway)
         self._retained.set(topics.gateway, ONLINE)
         self._topics = topics
-        self._bridge = Bridge(topics, self._broker, self._outbox, self._retained, self._home)
+        self._bridge = Bridge(
+            topics, self._broker, self._outbox, self._retained, self._home, self._mishaps
+        )
         passwords = Passwords()
         self._inbox = Inbox(settings.chargers, self._options, self._supervisor)
         await self._inbox.take_in(credentials, passwords)
@@ -251,7 +248,7 @@ class Gateway:
             self._broker,
             self._outbox,
             reserved,
-            self._problems,
+            self._mishaps.problems,
         )
         self.web = WebServer(
             self.management,

@@ -9,6 +9,7 @@ import pytest
 
 from ocpp_addon import config, gateway
 from ocpp_addon.errors import OptionsError
+from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt.retained import Retained
 from tests.mosquitto import Mosquitto
 from tests.stand import Stand, Watch, stand
@@ -61,7 +62,7 @@ async def test_a_part_that_fails_for_good_ends_the_gateway_with_a_line(
     monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
     options = {"host": "127.0.0.1", "port": 0, "web_port": 0}
     assert await gateway.run(config.load(options), tmp_path) == 1
-    assert "The part retained has failed and is started again" in caplog.text
+    assert "Something has failed: the part retained, which is started again" in caplog.text
     assert "The part retained fails again and again: the gateway stops" in caplog.text
 
 
@@ -83,7 +84,29 @@ async def test_a_part_that_fails_is_started_again_and_health_tells(
             await one.watch.expect("ocpp/presence/CP1")
         _, health = await one.request("GET", "health")
         assert health["status"] == "degraded"
-        assert "A part of the gateway (retained) has failed: see the log." in health["problems"]
+        assert "the part retained, which is started again" in " ".join(health["problems"])
+
+
+async def test_what_fails_beside_the_bridge_stops_no_message(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("boom")
+
+    for name in ("received", "answered"):
+        monkeypatch.setattr(CentralSystem, name, fail)
+    monkeypatch.setattr("ocpp_addon.web.live.Live.message", fail)
+    monkeypatch.setattr("ocpp_addon.web.live.Live.charger_changed", fail)
+    async with stand(tmp_path) as one, one.charger("CP1") as charger:
+        for number in range(1, 4):
+            assert (await charger.call("Heartbeat"))[0] == 3
+            await one.watch.expect("ocpp/cp/CP1/Heartbeat", number)
+            await one.watch.expect("ocpp/cp/Answer/CP1", number)
+        monkeypatch.setattr(CentralSystem, "answer", fail)
+        assert (await charger.call("Heartbeat"))[:3] == [4, "4", "InternalError"]
+        _, health = await one.request("GET", "health")
+        assert health["status"] == "degraded"
+    assert caplog.text.count("understanding a message") == 1
 
 
 async def test_known_chargers_are_offline_until_they_connect(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ocpp_addon.announcer import Announcer
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.server import Endpoint
@@ -65,6 +66,7 @@ class Bridge:
         retained: Retained,
         home: CentralSystem,
         mishaps: Mishaps,
+        announcer: Announcer,
     ) -> None:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
@@ -77,6 +79,8 @@ class Bridge:
         self._retained = retained
         self._home = home
         self._mishaps = mishaps
+        self._announcer = announcer
+        announcer.last_seen = self.last_seen
         self._subscribed: set[str] = set()
         broker.filters = self.filters
         broker.on_message = self.receive
@@ -108,6 +112,7 @@ class Bridge:
             return
         if charger_id in self.endpoint.credentials:
             self._retained.set(self._topics.presence(charger_id), OFFLINE)
+            self._announcer.touch(charger_id)
         elif charger_id in self._subscribed:
             self._subscribed.discard(charger_id)
             await self._broker.unsubscribe(self._topics.filters(charger_id))
@@ -175,6 +180,8 @@ class Bridge:
         """Report the outcome of a command."""
         marks = _marks(effect.repairs, effect.warnings)
         self._settle(connection.charger_id, effect.command, effect.outcome, marks)
+        version, now = connection.session.version, datetime.now(UTC)
+        self._home.settled(connection.charger_id, version, effect.command.call, effect.outcome, now)
         key = _accepted_key(effect.command.call, effect.outcome)
         if key is not None:
             self.spawn(self._expect_key(connection.charger_id, key), "new password")
@@ -260,12 +267,14 @@ class Bridge:
         self._subscribed.add(charger_id)
         connected = self.endpoint.connection(charger_id) is not None
         self._retained.set(self._topics.presence(charger_id), ONLINE if connected else OFFLINE)
+        self._home.states.introduced(charger_id)
         await self._broker.subscribe(self._topics.filters(charger_id))
 
     async def make_unknown(self, charger_id: str) -> None:
         """Unsubscribe for a charger and remove its traces from the broker."""
         self._changed(charger_id)
         self._subscribed.discard(charger_id)
+        self._announcer.forget(charger_id)
         self._home.forget(charger_id)
         self._retained.set(self._topics.presence(charger_id), b"")
         self._outbox.discard(charger_id)
@@ -280,6 +289,11 @@ class Bridge:
         # OCPP 1.6 4.2: a pending charger keeps silent, unless it is asked.
         body = {"requestedMessage": "BootNotification"}
         self.command(charger_id, Call(new_id(), "TriggerMessage", body), Asker())
+
+    def last_seen(self, charger_id: str) -> datetime | None:
+        """Return when something was last heard of a charger."""
+        connection = self.endpoint.connection(charger_id)
+        return connection.last_seen if connection else self.endpoint.last_seen(charger_id)
 
     async def _expect_key(self, charger_id: str, key: bytes) -> None:
         try:

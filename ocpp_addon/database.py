@@ -247,9 +247,25 @@ def _connect(path: Path, tables: tuple[str, ...], *, thorough: bool) -> sqlite3.
         execute("BEGIN IMMEDIATE")
         for table in tables:
             execute(table)
+        _complete(connection, tables)
         execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         execute("COMMIT")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _complete(connection: sqlite3.Connection, tables: tuple[str, ...]) -> None:
+    """Add the columns that tables of an older file lack; what else changes needs a new version."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as model:
+        for table in tables:
+            model.execute(table)
+        for (name,) in model.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            there = {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for _, column, kind, not_null, default, _ in model.execute(
+                f"PRAGMA table_info({name})"
+            ):
+                if column not in there:
+                    rule = f"NOT NULL DEFAULT {default}" if not_null else ""
+                    connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind} {rule}")

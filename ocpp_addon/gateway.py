@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from ocpp_addon.announcer import Announcer
 from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
 from ocpp_addon.config import MqttSettings, Settings
 from ocpp_addon.controls import Controls
@@ -127,6 +128,7 @@ class Gateway:
             "retained": self._retained.run,
             "endpoint": self.endpoint.run,
             "home": self._home.run,
+            "announcer": self._announcer.run,
             "web": self.web.run,
             "inbox": self._inbox.run,
             "page URL": self._learn_page_url,
@@ -207,14 +209,22 @@ class Gateway:
         self._retained = Retained(self._broker, topics.gateway)
         self._retained.set(topics.gateway, ONLINE)
         self._topics = topics
+        self._announcer = Announcer(topics, self._retained, self._home)
         self._bridge = Bridge(
-            topics, self._broker, self._outbox, self._retained, self._home, self._mishaps
+            topics,
+            self._broker,
+            self._outbox,
+            self._retained,
+            self._home,
+            self._mishaps,
+            self._announcer,
         )
         passwords = Passwords()
         self._inbox = Inbox(settings.chargers, self._options, self._supervisor)
         await self._inbox.take_in(credentials, passwords)
         for charger_id in credentials.ids():
             self._retained.set(topics.presence(charger_id), OFFLINE)
+            self._home.states.introduced(charger_id)
         self.endpoint = self._bridge.endpoint = Endpoint(
             EndpointSettings(
                 settings.host,
@@ -263,6 +273,7 @@ class Gateway:
     async def _leave(self) -> None:
         """Say goodbye: nothing acknowledged gets lost, and everybody learns that we are gone."""
         await self.endpoint.close()
+        self._announcer.show()
         self._retained.set(self._topics.gateway, OFFLINE)
         await self._retained.flush(PATIENCE)
         await self._outbox.close(PATIENCE)

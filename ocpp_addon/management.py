@@ -202,7 +202,7 @@ class Management:
         connection = self._endpoint.connection(charger_id)
         facts = self._home.charger(charger_id)
         known = charger_id in self._endpoint.credentials
-        last_seen = connection.last_seen if connection else self._endpoint.last_seen(charger_id)
+        last_seen = self._bridge.last_seen(charger_id)
         return {
             "id": charger_id,
             "connected": connection is not None,
@@ -219,7 +219,11 @@ class Management:
             "password_presented": bool(connection.peer.secret) if connection else False,
             "connected_at": utc(connection.connected_at) if connection else None,
             "last_seen": utc(last_seen) if last_seen else None,
-            "connectors": [connector.as_json() for connector in facts.connectors],
+            "connectors": [
+                state.as_item()
+                for state in self._home.states.of(charger_id)
+                if state.number > 0 or state.status is not None
+            ],
         }
 
 

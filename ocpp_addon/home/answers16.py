@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ocpp_addon.home import fields
+from ocpp_addon.home import fields, reports16
+from ocpp_addon.home.clock import Clocks
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.scans import Scans
+from ocpp_addon.home.states import States
 from ocpp_addon.home.tags import Tags, Verdict
 from ocpp_addon.home.transactions import Start, Stop, Transactions
 from ocpp_addon.ocpp.messages import Call, Payload, Send
@@ -32,19 +35,38 @@ class Answers16:
     """Observe and answer Calls of OCPP 1.6; odd payloads are answered as well (1.6 4.7, 4.8)."""
 
     def __init__(
-        self, journal: Journal, tags: Tags, transactions: Transactions, heartbeat_interval: int
+        self,
+        journal: Journal,
+        clocks: Clocks,
+        tags: Tags,
+        scans: Scans,
+        transactions: Transactions,
+        states: States,
+        heartbeat_interval: int,
     ) -> None:
         self._journal = journal
+        self._clocks = clocks
         self._tags = tags
+        self._scans = scans
         self._transactions = transactions
+        self._states = states
         self._heartbeat_interval = heartbeat_interval
 
     def observe(self, charger_id: str, call: Call | Send, now: datetime) -> None:
-        """Note tags and the ends of transactions."""
-        if call.action in ("Authorize", "StartTransaction", "StopTransaction"):
-            self._tags.saw(fields.text(call.payload, "idTag"), charger_id, now)
-        if call.action == "StopTransaction":
-            self._transactions.end(_stop(charger_id, call.payload, now))
+        """Note tags, the ends of transactions and what is said of connectors."""
+        reports = reports16.read(call, self._clocks.of(charger_id), now)
+        self._states.observe(charger_id, reports, now)
+        if call.action not in ("Authorize", "StartTransaction", "StopTransaction"):
+            return
+        tag = fields.text(call.payload, "idTag")
+        self._tags.saw(tag, charger_id, now)
+        if call.action == "Authorize":
+            self._scans.asked(charger_id, tag, now)
+        elif call.action == "StartTransaction":
+            start = self._start(charger_id, call.payload, now)
+            self._scans.started(charger_id, start.connector, tag, start.at, now)
+        else:
+            self._transactions.end(self._stop(charger_id, call.payload, now))
 
     def observe_answer(
         self, charger_id: str, call: Call, result: Mapping[str, Any], now: datetime
@@ -52,7 +74,7 @@ class Answers16:
         """Note a transaction to which any central system gave an id."""
         transaction_id = fields.integer(result, "transactionId")
         if call.action == "StartTransaction" and transaction_id is not None:
-            self._transactions.begun(_start(charger_id, call.payload, now), transaction_id)
+            self._transactions.begun(self._start(charger_id, call.payload, now), transaction_id)
 
     async def answer(
         self, charger_id: str, call: Call, now: datetime, *, pending: bool
@@ -73,7 +95,7 @@ class Answers16:
                 if pending:
                     transaction_id = self._transactions.new_id(charger_id, now)
                 else:
-                    start = _start(charger_id, call.payload, now)
+                    start = self._start(charger_id, call.payload, now)
                     transaction_id = self._transactions.begin(start, now)
                 await self._journal.flush()
                 id_tag_info = self._id_tag_info(call.payload, now, pending=pending)
@@ -81,7 +103,7 @@ class Answers16:
             case "StopTransaction":
                 if pending:
                     return {}
-                self._transactions.end(_stop(charger_id, call.payload, now))
+                self._transactions.end(self._stop(charger_id, call.payload, now))
                 await self._journal.flush()
                 if not fields.text(call.payload, "idTag"):
                     return {}
@@ -100,23 +122,21 @@ class Answers16:
             info["expiryDate"] = utc(verdict.expiry)
         return info
 
+    def _start(self, charger_id: str, payload: Payload, now: datetime) -> Start:
+        return Start(
+            charger_id=charger_id,
+            connector=fields.integer(payload, "connectorId"),
+            tag=fields.text(payload, "idTag"),
+            meter=fields.integer(payload, "meterStart"),
+            at=self._clocks.moment(charger_id, payload, now),
+            stamp=fields.text(payload, "timestamp"),
+        )
 
-def _start(charger_id: str, payload: Payload, now: datetime) -> Start:
-    return Start(
-        charger_id=charger_id,
-        connector=fields.integer(payload, "connectorId"),
-        tag=fields.text(payload, "idTag"),
-        meter=fields.integer(payload, "meterStart"),
-        at=fields.moment(payload, "timestamp", now),
-        stamp=fields.text(payload, "timestamp"),
-    )
-
-
-def _stop(charger_id: str, payload: Payload, now: datetime) -> Stop:
-    return Stop(
-        charger_id=charger_id,
-        transaction_id=fields.integer(payload, "transactionId"),
-        meter=fields.integer(payload, "meterStop"),
-        at=fields.moment(payload, "timestamp", now),
-        reason=fields.label(payload, "reason") or "Local",  # errata 1.6: the default
-    )
+    def _stop(self, charger_id: str, payload: Payload, now: datetime) -> Stop:
+        return Stop(
+            charger_id=charger_id,
+            transaction_id=fields.integer(payload, "transactionId"),
+            meter=fields.integer(payload, "meterStop"),
+            at=self._clocks.moment(charger_id, payload, now),
+            reason=fields.label(payload, "reason") or "Local",  # errata 1.6: the default
+        )

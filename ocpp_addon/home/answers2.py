@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ocpp_addon.home import fields
+from ocpp_addon.home import fields, meter, reports2
 from ocpp_addon.home.answers16 import INVALID, PENDING_INTERVAL
+from ocpp_addon.home.clock import Clocks
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.scans import Scans
+from ocpp_addon.home.states import States
 from ocpp_addon.home.tags import Tags
 from ocpp_addon.home.transactions import Start, Stop, Transactions
 from ocpp_addon.ocpp.messages import Call, Payload, Send
 from ocpp_addon.ocpp.version import V21, Version
 from ocpp_addon.text import utc
 
-REGISTER = "Energy.Active.Import.Register"  # also what a sample without measurand is
 VAT_NUMBER_LIMIT = 20
 
 # The same whatever the charger says.
@@ -57,38 +59,85 @@ class Answers2:
     """Observe and answer Calls of OCPP 2.0.1 and 2.1; odd payloads are answered as well."""
 
     def __init__(
-        self, journal: Journal, tags: Tags, transactions: Transactions, heartbeat_interval: int
+        self,
+        journal: Journal,
+        clocks: Clocks,
+        tags: Tags,
+        scans: Scans,
+        transactions: Transactions,
+        states: States,
+        heartbeat_interval: int,
     ) -> None:
         self._journal = journal
+        self._clocks = clocks
         self._tags = tags
+        self._scans = scans
         self._transactions = transactions
+        self._states = states
         self._heartbeat_interval = heartbeat_interval
 
     def observe(self, charger_id: str, call: Call | Send, now: datetime) -> None:
-        """Note tags and what happens to transactions."""
-        if call.action in ("Authorize", "TransactionEvent"):
-            self._tags.saw(_token(call.payload), charger_id, now)
-        if call.action == "TransactionEvent":
-            self._follow(charger_id, call.payload, now)
+        """Note tags, what happens to transactions and what is said of EVSEs."""
+        payload, event = call.payload, call.action == "TransactionEvent"
+        if event:
+            self._open(charger_id, payload, now)
+        reports = reports2.read(call, self._clocks.of(charger_id), now)
+        self._states.observe(charger_id, reports, now, evse=True)
+        if event:
+            self._close(charger_id, payload, now)
+        if event or call.action == "Authorize":
+            tag = _token(payload)
+            self._tags.saw(tag, charger_id, now)
+            if not event:
+                self._scans.asked(charger_id, tag, now)
+            elif payload.get("triggerReason") in ("Authorized", "StopAuthorized", "Deauthorized"):
+                at = self._clocks.moment(charger_id, payload, now)
+                self._scans.started(charger_id, _evse(payload), tag, at, now)
 
-    def _follow(self, charger_id: str, payload: Payload, now: datetime) -> None:
-        info = fields.group(payload, "transactionInfo")
-        transaction_id = fields.text(info, "transactionId")
+    def _open(self, charger_id: str, payload: Payload, now: datetime) -> None:
+        transaction_id = _transaction_id(payload)
         if not transaction_id:
             return
-        connector = fields.integer(fields.group(payload, "evse"), "id")
-        at = fields.moment(payload, "timestamp", now)
         if payload.get("eventType") == "Started":
-            start = Start(charger_id, connector, _token(payload), _energy(payload), at)
-            self._transactions.begun(start, transaction_id)
+            registers = self._registers(charger_id, payload, now)
+            self._transactions.begun(
+                Start(
+                    charger_id,
+                    _evse(payload),
+                    _token(payload),
+                    registers[0] if registers else None,
+                    self._clocks.moment(charger_id, payload, now),
+                ),
+                transaction_id,
+            )
         else:
             # Who plugs in first shows a tag later.
             self._transactions.amend(
-                charger_id, transaction_id, connector=connector, tag=_token(payload)
+                charger_id, transaction_id, connector=_evse(payload), tag=_token(payload)
             )
-        if payload.get("eventType") == "Ended":
-            reason = fields.label(info, "stoppedReason") or "Local"  # the default of the clause
-            self._transactions.end(Stop(charger_id, transaction_id, _energy(payload), at, reason))
+
+    def _close(self, charger_id: str, payload: Payload, now: datetime) -> None:
+        transaction_id = _transaction_id(payload)
+        if not transaction_id or payload.get("eventType") != "Ended":
+            return
+        registers = self._registers(charger_id, payload, now)
+        reason = fields.label(fields.group(payload, "transactionInfo"), "stoppedReason")
+        self._transactions.end(
+            Stop(
+                charger_id,
+                transaction_id,
+                registers[-1] if registers else None,
+                self._clocks.moment(charger_id, payload, now),
+                reason or "Local",  # the default of the clause
+            )
+        )
+
+    def _registers(self, charger_id: str, payload: Payload, now: datetime) -> list[int]:
+        """Return the readings of the energy register in Wh, oldest first."""
+        values = fields.groups(payload, "meterValue")
+        samples = meter.read(values, self._clocks.of(charger_id), now)
+        readings = [sample.values.get(meter.REGISTER) for sample in samples]
+        return [round(reading) for reading in readings if reading is not None]
 
     async def answer(
         self, charger_id: str, version: Version, call: Call, now: datetime, *, pending: bool
@@ -107,7 +156,8 @@ class Answers2:
                 return {"idTokenInfo": self._id_token_info(call.payload, now, pending=pending)}
             case "TransactionEvent":
                 if not pending and call.payload.get("eventType") in ("Started", "Ended"):
-                    self._follow(charger_id, call.payload, now)
+                    self._open(charger_id, call.payload, now)
+                    self._close(charger_id, call.payload, now)
                     await self._journal.flush()
                 if not fields.group(call.payload, "idToken"):
                     return {}
@@ -132,20 +182,9 @@ def _token(payload: Mapping[str, Any]) -> str | None:
     return fields.text(fields.group(payload, "idToken"), "idToken")
 
 
-def _energy(payload: Mapping[str, Any]) -> int | None:
-    """Return the energy register of a TransactionEvent in Wh, the last one if there are several."""
-    energy = None
-    for value in fields.groups(payload, "meterValue"):
-        for sample in fields.groups(value, "sampledValue"):
-            reading = fields.real(sample, "value")
-            if sample.get("measurand", REGISTER) != REGISTER or sample.get("phase") is not None:
-                continue
-            if reading is not None:
-                energy = round(reading * _factor(fields.group(sample, "unitOfMeasure")))
-    return energy if abs(energy or 0) <= fields.LARGEST else None
+def _transaction_id(payload: Payload) -> str | None:
+    return fields.text(fields.group(payload, "transactionInfo"), "transactionId")
 
 
-def _factor(unit: Mapping[str, Any]) -> float:
-    exponent = fields.integer(unit, "multiplier") or 0
-    kilo = 1000.0 if unit.get("unit") == "kWh" else 1.0
-    return kilo * 10.0 ** max(-6, min(6, exponent))
+def _evse(payload: Payload) -> int | None:
+    return fields.integer(fields.group(payload, "evse"), "id")

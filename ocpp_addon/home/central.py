@@ -1,19 +1,25 @@
 """The built-in central system as a whole: what the gateway asks, and tells of both modes."""
 
+import asyncio
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
-from ocpp_addon.home import fields
+from ocpp_addon.home import fields, limits
 from ocpp_addon.home.answers2 import Answers2
 from ocpp_addon.home.answers16 import Answers16
 from ocpp_addon.home.chargers import ChargerFacts, Chargers
+from ocpp_addon.home.clock import Clocks
+from ocpp_addon.home.events import Event, Tell
 from ocpp_addon.home.habits import HabitBook
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.orders import Situation
+from ocpp_addon.home.scans import Scans
 from ocpp_addon.home.sessions import Sessions
+from ocpp_addon.home.states import States
 from ocpp_addon.home.tags import TagPolicy, Tags
 from ocpp_addon.home.transactions import Transactions
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Send
@@ -25,34 +31,42 @@ class CentralSystem:
     """Answer chargers, and remember what they tell, whoever answers them.
 
     For each Call: `received`, then `answer` if nobody else answers, then `answered`. Observing
-    what was observed already changes nothing.
+    what was observed already changes nothing. `listeners` learn what happens, at once.
     """
 
     TABLES: ClassVar[tuple[str, ...]] = (
         *Chargers.TABLES,
         *Tags.TABLES,
         *Transactions.TABLES,
+        *States.TABLES,
         *HabitBook.TABLES,
     )
 
     def __init__(
         self,
+        database: Database,
         journal: Journal,
         chargers: Chargers,
         tags: Tags,
         transactions: Transactions,
-        sessions: Sessions,
+        states: States,
         habits: HabitBook,
         heartbeat_interval: int,
     ) -> None:
+        self.listeners: list[Tell] = []
         self.tags = tags
-        self.sessions = sessions
+        self.states = states
+        self.sessions = Sessions(database, journal, states)
         self.habits = habits
         self._transactions = transactions
         self._journal = journal
         self._chargers = chargers
-        self._answers16 = Answers16(journal, tags, transactions, heartbeat_interval)
-        self._answers2 = Answers2(journal, tags, transactions, heartbeat_interval)
+        self._clocks = Clocks()
+        self._scans = Scans(self._tell)
+        parts = (journal, self._clocks, tags, self._scans, transactions, states)
+        self._answers16 = Answers16(*parts, heartbeat_interval)
+        self._answers2 = Answers2(*parts, heartbeat_interval)
+        states.tell = self._tell
 
     @classmethod
     async def open(
@@ -60,22 +74,27 @@ class CentralSystem:
     ) -> Self:
         """Read the stored state; the database must have been opened with `TABLES`."""
         journal = Journal(database)
+        transactions = await Transactions.open(database, journal)
         return cls(
+            database,
             journal,
             await Chargers.open(database, journal),
             await Tags.open(database, journal, tag_policy),
-            await Transactions.open(database, journal),
-            Sessions(database, journal),
+            transactions,
+            await States.open(database, journal, transactions),
             await HabitBook.open(database, journal),
             heartbeat_interval,
         )
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Write what changes, a few seconds later and together; runs until cancelled."""
-        await self._journal.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._journal.run(), name="journal")
+            tasks.create_task(self.states.run(), name="states")
 
     async def close(self) -> None:
         """Write what still waits; StorageError when the disk refuses."""
+        self.states.save_all()
         await self._journal.flush()
 
     def received(
@@ -92,8 +111,12 @@ class CentralSystem:
         What a charger that waits for approval says about itself is remembered, not stored.
         """
         with contextlib.suppress(StorageError):  # `answer` and `run` tell of a disk that refuses
-            self._chargers.observe(charger_id, version, call, now, keep=not pending)
+            self._chargers.observe(charger_id, version, call, keep=not pending)
             if not pending:
+                if call.action == "BootNotification":
+                    self._clocks.forget(charger_id)  # it may be another one now
+                    self.states.booted(charger_id)
+                self._clocks.hear(charger_id, call.payload, now)
                 answers = self._answers16 if version == V16 else self._answers2
                 answers.observe(charger_id, call, now)
 
@@ -138,6 +161,24 @@ class CentralSystem:
             if version == V16:
                 self._answers16.observe_answer(charger_id, call, response.payload, now)
 
+    def settled(
+        self,
+        charger_id: str,
+        version: Version,
+        call: Call,
+        outcome: CallResult | CallError,
+        now: datetime,
+    ) -> None:
+        """Observe the outcome of a command, whoever gave it."""
+        if not isinstance(outcome, CallResult):
+            return
+        with contextlib.suppress(StorageError):
+            limit = limits.accepted(version, call, outcome.payload)
+            if limit is not None:
+                self.states.limited(charger_id, *limit)
+        if call.action in ("RemoteStartTransaction", "RequestStartTransaction"):
+            self._scans.remote(charger_id, _remote_tag(call.payload), now)
+
     def charger(self, charger_id: str) -> ChargerFacts:
         """Return what is known of a charger."""
         return self._chargers.get(charger_id)
@@ -146,18 +187,19 @@ class CentralSystem:
         """Drop what is known of a charger; its sessions and tags stay."""
         self._chargers.forget(charger_id)
         self.habits.forget(charger_id)
+        self._clocks.forget(charger_id)
+        self.states.forget(charger_id)
 
     async def situation(
         self, charger_id: str, version: Version, connector: int, now: datetime
     ) -> Situation:
         """Return what an order for a connector must know; StorageError."""
         facts = self._chargers.get(charger_id)
-        connectors: dict[int, tuple[int, ...]] = {}
-        for one in facts.connectors:
-            number = one.number if version == V16 else one.evse
-            if number:
-                inside = () if version == V16 else (one.number,)
-                connectors[number] = (*connectors.get(number, ()), *inside)
+        connectors = {
+            state.number: () if version == V16 else tuple(sorted(state.statuses))
+            for state in self.states.of(charger_id)
+            if state.number > 0
+        }
         session = self._transactions.running(charger_id, connector)
         return Situation(
             version,
@@ -168,3 +210,12 @@ class CentralSystem:
             tag=await self.tags.remote(),
             now=now,
         )
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+
+def _remote_tag(payload: Mapping[str, Any]) -> str | None:
+    token = fields.group(payload, "idToken")
+    return fields.text(payload, "idTag") or fields.text(token, "idToken")

@@ -1,10 +1,9 @@
-"""What is known of each charger: who made it, and what its connectors last reported."""
+"""What is known of each charger: who made it, and whether it was accepted."""
 
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from ocpp_addon.database import Database
@@ -12,39 +11,11 @@ from ocpp_addon.home import fields
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.ocpp.messages import Call, Send
 from ocpp_addon.ocpp.version import V16, Version
-from ocpp_addon.text import printable, utc
+from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
 
 CHARGER_LIMIT = 5_000
-CONNECTOR_LIMIT = 64
-ConnectorKey = tuple[int | None, int]
-
-
-@dataclass(frozen=True)
-class Connector:
-    """The last report of a connector; number 0 of 1.6 is the charger itself, `evse` is 2.x.
-
-    `updated` is when it changed, by the charger's clock where that is plausible.
-    """
-
-    number: int
-    evse: int | None
-    status: str
-    error: str | None
-    info: str | None
-    updated: datetime
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it for the API and the disk."""
-        return {
-            "connector": self.number,
-            "evse": self.evse,
-            "status": self.status,
-            "error": self.error,
-            "info": self.info,
-            "updated": utc(self.updated),
-        }
 
 
 @dataclass(frozen=True)
@@ -56,7 +27,6 @@ class ChargerFacts:
     serial: str | None = None
     firmware: str | None = None
     boot_accepted: bool = False
-    connectors: tuple[Connector, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the API and the disk."""
@@ -66,30 +36,17 @@ class ChargerFacts:
             "serial": self.serial,
             "firmware": self.firmware,
             "boot_accepted": self.boot_accepted,
-            "connectors": [connector.as_json() for connector in self.connectors],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Undo `as_json`; KeyError, TypeError or ValueError when it is something else."""
-        connectors = (
-            Connector(
-                number=item["connector"],
-                evse=item["evse"],
-                status=item["status"],
-                error=item["error"],
-                info=item["info"],
-                updated=datetime.fromisoformat(item["updated"]),
-            )
-            for item in data["connectors"]
-        )
         return cls(
             vendor=data["vendor"],
             model=data["model"],
             serial=data["serial"],
             firmware=data["firmware"],
             boot_accepted=data["boot_accepted"],
-            connectors=tuple(connectors),
         )
 
 
@@ -106,7 +63,6 @@ class Chargers:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._facts: dict[str, ChargerFacts] = {}
-        self._reported: dict[str, dict[ConnectorKey, datetime]] = {}
         self._unsaved: set[str] = set()
 
     @classmethod
@@ -126,17 +82,11 @@ class Chargers:
         """Return what is known; for a stranger that is nothing."""
         return self._facts.get(charger_id, NOTHING)
 
-    def observe(
-        self, charger_id: str, version: Version, call: Call | Send, now: datetime, *, keep: bool
-    ) -> None:
+    def observe(self, charger_id: str, version: Version, call: Call | Send, *, keep: bool) -> None:
         """Learn from a message; without `keep` only for this run of the gateway."""
         facts = self.get(charger_id)
         if call.action == "BootNotification":
-            # Its clock may be another one now, and it reports its connectors anew.
-            self._reported.pop(charger_id, None)
             facts = _introduced(facts, version, call.payload)
-        elif call.action == "StatusNotification":
-            facts = self._status(charger_id, facts, version, call.payload, now)
         self._set(charger_id, facts, keep=keep)
 
     def booted(self, charger_id: str, *, accepted: bool) -> None:
@@ -146,36 +96,10 @@ class Chargers:
     def forget(self, charger_id: str) -> None:
         """Drop what is known."""
         self._facts.pop(charger_id, None)
-        self._reported.pop(charger_id, None)
         self._unsaved.discard(charger_id)
         self._journal.later(
             ("charger", charger_id), "DELETE FROM chargers WHERE charger_id = ?", charger_id
         )
-
-    def _status(
-        self,
-        charger_id: str,
-        facts: ChargerFacts,
-        version: Version,
-        payload: Mapping[str, Any],
-        now: datetime,
-    ) -> ChargerFacts:
-        connector = _connector(version, payload, now)
-        if connector is None:
-            return facts
-        key = (connector.evse, connector.number)
-        reported = self._reported.setdefault(charger_id, {})
-        if connector.updated < reported.get(key, connector.updated):
-            return facts  # an old report from the charger's queue
-        others = {(other.evse, other.number): other for other in facts.connectors}
-        before = others.pop(key, None)
-        if before is None and len(others) >= CONNECTOR_LIMIT:
-            return facts
-        reported[key] = connector.updated
-        if before is not None and replace(before, updated=connector.updated) == connector:
-            return facts
-        connectors = sorted((*others.values(), connector), key=lambda c: (c.evse or 0, c.number))
-        return replace(facts, connectors=tuple(connectors))
 
     def _set(self, charger_id: str, facts: ChargerFacts, *, keep: bool) -> None:
         if facts == self.get(charger_id) and not (keep and charger_id in self._unsaved):
@@ -211,22 +135,4 @@ def _introduced(facts: ChargerFacts, version: Version, payload: Mapping[str, Any
         model=fields.label(station, "model"),
         serial=fields.label(station, "serialNumber"),
         firmware=fields.label(station, "firmwareVersion"),
-    )
-
-
-def _connector(version: Version, payload: Mapping[str, Any], now: datetime) -> Connector | None:
-    number = fields.integer(payload, "connectorId")
-    evse = None if version == V16 else fields.integer(payload, "evseId")
-    status = fields.label(payload, "status" if version == V16 else "connectorStatus")
-    if number is None or number < 0 or status is None or (version != V16 and evse is None):
-        return None
-    error = fields.label(payload, "errorCode")
-    info = (fields.label(payload, "info"), fields.label(payload, "vendorErrorCode"))
-    return Connector(
-        number=number,
-        evse=evse,
-        status=status,
-        error=None if error == "NoError" else error,
-        info=", ".join(filter(None, info)) or None,
-        updated=fields.moment(payload, "timestamp", now),
     )

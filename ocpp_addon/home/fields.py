@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from ocpp_addon.ocpp.timestamp import read_timestamp
@@ -11,7 +11,6 @@ from ocpp_addon.text import printable
 LARGEST = 2**53  # integers beyond it are no meter register and no id
 LABEL_LIMIT = 100  # characters of a name or a status that a person reads
 OLDEST = datetime(2020, 1, 1, tzinfo=UTC)  # earlier: a clock that was never set
-FUTURE = timedelta(minutes=5)  # later than this: a wrong clock or a local time without zone
 
 
 def text(payload: Mapping[str, Any], key: str) -> str | None:
@@ -58,13 +57,12 @@ def groups(payload: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [item for item in items if isinstance(item, dict)]
 
 
-def moment(payload: Mapping[str, Any], key: str, now: datetime) -> datetime:
-    """Return a plausible time stamp, taken as UTC where it names no zone; else `now`."""
-    stamp = read_timestamp(payload.get(key))
-    if stamp is None:
-        return now
+def stamp(payload: Mapping[str, Any], key: str) -> datetime | None:
+    """Return a time stamp, taken as UTC where it names no zone; it may be absurd."""
+    found = read_timestamp(payload.get(key))
+    if found is None:
+        return None
     try:
-        stamp = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:  # the first or the last hours of the calendar
-        return now
-    return stamp if OLDEST <= stamp <= now + FUTURE else now
+        return None

@@ -1,11 +1,12 @@
 """The charging sessions that are kept, for people to look at; Transactions writes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ocpp_addon.database import Database
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.states import States
 from ocpp_addon.home.transactions import TransactionId
 from ocpp_addon.text import utc
 
@@ -24,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Record:
-    """One session as it was stored; energy in Wh, None while it runs or where no meter told."""
+    """One session; energy in Wh, so far while it runs, None where no meter told."""
 
     charger_id: str
     connector: int | None
@@ -50,11 +51,12 @@ class Record:
 
 
 class Sessions:
-    """Read what Transactions has written."""
+    """Read what Transactions has written, and what is known of sessions that run."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Journal, states: States) -> None:
         self._database = database
         self._journal = journal
+        self._states = states
 
     async def find(self, choice: Choice) -> list[Record]:
         """Return the sessions that fit, running and past, newest first."""
@@ -68,8 +70,18 @@ class Sessions:
         asked = {text: value for text, value in conditions.items() if value is not None}
         rows = await self._database.read(
             "SELECT charger_id, connector, transaction_id, tag, started_at, ended_at,"
-            " meter_stop - meter_start, reason FROM sessions"
+            " coalesce(energy, meter_stop - meter_start), reason FROM sessions"
             f" WHERE {' AND '.join(asked) or 'TRUE'} ORDER BY started_at DESC, number DESC LIMIT ?",
             *(*asked.values(), ROWS_LIMIT),
         )
-        return [Record(*row) for row in rows]
+        return [self._so_far(Record(*row)) for row in rows]
+
+    def _so_far(self, record: Record) -> Record:
+        if record.ended_at is not None or record.connector is None:
+            return record
+        state = self._states.get(record.charger_id, record.connector)
+        run = state.run if state else None
+        if state is None or run is None or run.transaction_id != record.transaction_id:
+            return record
+        energy = state.energy_of_session
+        return record if energy is None else replace(record, energy=round(energy))

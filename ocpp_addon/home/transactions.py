@@ -1,12 +1,14 @@
 """Transaction ids that are never reused, and the charging sessions that chargers report."""
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.register import LIKELY_POWER, MOST_ENERGY
 from ocpp_addon.text import utc
 
 TransactionId = int | str  # 1.6 has integers from the central system, 2.x texts from the charger
@@ -15,7 +17,13 @@ LATEST = 2**31 - 2**24  # seconds after the epoch; a clock beyond it would use u
 RESTORED_LEAP = 2**24  # ids left out where neither clock nor backup knows what was given since
 SESSION_LIMIT = 50_000  # rows kept, the oldest go first
 OPEN_LIMIT = 10_000  # running sessions remembered, whatever chargers never stop
+ENDED_LIMIT = 1_000  # ended sessions remembered, for what chargers tell late
 TAG_LIMIT = 255
+
+_COLUMNS = (
+    "number, charger_id, transaction_id, connector, tag, meter_start, meter_stop, started_at,"
+    " ended_at, reason, fingerprint, energy, stale"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Session:
-    """One charging session, running until it has `ended_at`; meters in Wh."""
+    """One charging session, running until it has `ended_at`; meters in Wh.
+
+    A `stale` one was ended by us: what the charger says of its end is still welcome.
+    """
 
     number: int
     charger_id: str
@@ -64,6 +75,35 @@ class Session:
     ended_at: datetime | None
     reason: str | None
     fingerprint: str | None
+    energy: int | None = None  # Wh
+    stale: bool = False
+
+
+class Listener(Protocol):
+    """Learn of sessions; one that begins again under the same number has got another id."""
+
+    def begun(self, session: Session) -> None:
+        """Learn that a session runs."""
+
+    def amended(self, session: Session) -> None:
+        """Learn that more is known of a running session."""
+
+    def measured(self, session: Session) -> int | None:
+        """Learn that a session ends, and return what was measured of its energy in Wh."""
+
+    def ended(self, session: Session) -> None:
+        """Learn that a session has ended, and with which energy."""
+
+
+class _Nobody:
+    def begun(self, session: Session) -> None: ...
+
+    def amended(self, session: Session) -> None: ...
+
+    def measured(self, session: Session) -> int | None:
+        return None
+
+    def ended(self, session: Session) -> None: ...
 
 
 class Transactions:
@@ -75,7 +115,8 @@ class Transactions:
         "CREATE TABLE IF NOT EXISTS sessions"
         " (number INTEGER PRIMARY KEY, charger_id TEXT NOT NULL, transaction_id NOT NULL,"
         " connector INTEGER, tag TEXT, meter_start INTEGER, meter_stop INTEGER,"
-        " started_at TEXT NOT NULL, ended_at TEXT, reason TEXT, fingerprint TEXT)",
+        " started_at TEXT NOT NULL, ended_at TEXT, reason TEXT, fingerprint TEXT,"
+        " energy INTEGER, stale INTEGER NOT NULL DEFAULT 0)",
     )
 
     def __init__(
@@ -86,6 +127,8 @@ class Transactions:
         self._restored = restored
         self._last_number = last_number
         self._open: dict[tuple[str, TransactionId], Session] = {}
+        self._ended: OrderedDict[tuple[str, TransactionId], Session] = OrderedDict()
+        self.listener: Listener = _Nobody()
 
     @classmethod
     async def open(cls, database: Database, journal: Journal) -> Self:
@@ -93,17 +136,15 @@ class Transactions:
         [(last_id,)] = await database.read("SELECT max(last) FROM transaction_ids")
         [(last_number,)] = await database.read("SELECT max(number) FROM sessions")
         transactions = cls(journal, last_id or 0, last_number or 0, restored=database.restored)
-        rows = await database.read(
-            "SELECT number, charger_id, transaction_id, connector, tag, meter_start, started_at,"
-            " fingerprint FROM sessions WHERE ended_at IS NULL ORDER BY number DESC LIMIT ?",
-            OPEN_LIMIT,
-        )
-        for number, charger_id, identity, connector, tag, meter, started_at, print_ in rows[::-1]:
-            at = datetime.fromisoformat(started_at)
-            transactions._open[charger_id, identity] = Session(
-                *(number, charger_id, identity, connector, tag, meter, None, at, None, None, print_)
-            )
+        for session in await _stored(database, "ended_at IS NULL", OPEN_LIMIT):
+            transactions._open[session.charger_id, session.transaction_id] = session
+        for session in await _stored(database, "ended_at IS NOT NULL", ENDED_LIMIT):
+            transactions._ended[session.charger_id, session.transaction_id] = session
         return transactions
+
+    def all_running(self) -> list[Session]:
+        """Return the sessions that run, the oldest first."""
+        return list(self._open.values())
 
     def running(self, charger_id: str, connector: int) -> Session | None:
         """Return the session that runs on a connector, the latest if there are several."""
@@ -111,6 +152,11 @@ class Transactions:
             if session.connector == connector:
                 return session
         return None
+
+    def get(self, charger_id: str, transaction_id: TransactionId) -> Session | None:
+        """Return a session that runs or ended lately."""
+        key = (charger_id, transaction_id)
+        return self._open.get(key) or self._ended.get(key)
 
     def new_id(self, charger_id: str, now: datetime) -> int:
         """Return an id that was never given, not even by a database that a backup has replaced.
@@ -147,25 +193,31 @@ class Transactions:
             return
         original = self._original(start)
         if original is not None:  # its answer was lost, and the repetition got another id
-            self._keep(replace(original, transaction_id=transaction_id))
             del self._open[original.charger_id, original.transaction_id]
+            renamed = replace(original, transaction_id=transaction_id)
+            self._keep(renamed)
+            self.listener.begun(renamed)
             return
+        for other in self._of(start.charger_id):
+            # Whatever ran there before is over: its end was lost.
+            if other.connector == start.connector is not None and other.started_at <= start.at:
+                self.give_up(other, start.at)
         self._last_number += 1
-        self._keep(
-            Session(
-                number=self._last_number,
-                charger_id=start.charger_id,
-                transaction_id=transaction_id,
-                connector=start.connector,
-                tag=start.tag[:TAG_LIMIT] if start.tag else None,
-                meter_start=start.meter,
-                meter_stop=None,
-                started_at=start.at,
-                ended_at=None,
-                reason=None,
-                fingerprint=start.fingerprint,
-            )
+        session = Session(
+            number=self._last_number,
+            charger_id=start.charger_id,
+            transaction_id=transaction_id,
+            connector=start.connector,
+            tag=start.tag[:TAG_LIMIT] if start.tag else None,
+            meter_start=start.meter,
+            meter_stop=None,
+            started_at=start.at,
+            ended_at=None,
+            reason=None,
+            fingerprint=start.fingerprint,
         )
+        self._keep(session)
+        self.listener.begun(session)
         self._journal.later(
             ("sessions", "trim"),
             "DELETE FROM sessions WHERE number <= ?",
@@ -193,6 +245,7 @@ class Transactions:
         )
         if fuller != session:
             self._keep(fuller)
+            self.listener.amended(fuller)
 
     def end(self, stop: Stop) -> None:
         """End a session; one that does not run, or ended already, stays as it is.
@@ -204,15 +257,33 @@ class Transactions:
         if session is None and (stop.transaction_id in (None, "") or _negative(stop)):
             running = self._of(stop.charger_id)
             session = running[0] if len(running) == 1 else None
-        if session is not None:
-            ended = replace(
-                session,
-                meter_stop=stop.meter,
-                ended_at=max(stop.at, session.started_at),
-                reason=stop.reason,
+        if session is None:
+            session = self._ended.get((stop.charger_id, stop.transaction_id or 0))
+            if session is None or not session.stale:
+                return
+        ended_at = max(stop.at, session.started_at)
+        self._finish(
+            replace(
+                session, meter_stop=stop.meter, ended_at=ended_at, reason=stop.reason, stale=False
             )
-            self._keep(ended)
-            del self._open[session.charger_id, session.transaction_id]
+        )
+
+    def give_up(self, session: Session, at: datetime) -> None:
+        """End a session whose end the charger did not tell."""
+        ended_at = max(at, session.started_at)
+        self._finish(replace(session, ended_at=ended_at, reason="Other", stale=True))
+
+    def _finish(self, session: Session) -> None:
+        key = (session.charger_id, session.transaction_id)
+        news = self._open.pop(key, None) is not None
+        measured = self.listener.measured(session) if news else session.energy
+        session = replace(session, energy=_energy(session, measured))
+        self._keep(session)
+        self._ended[key] = session
+        if len(self._ended) > ENDED_LIMIT:
+            self._ended.popitem(last=False)
+        if news:
+            self.listener.ended(session)
 
     def _original(self, start: Start) -> Session | None:
         fingerprint = start.fingerprint
@@ -227,15 +298,43 @@ class Transactions:
     def _keep(self, session: Session) -> None:
         self._journal.later(
             ("session", session.number),
-            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO sessions ({_COLUMNS})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             session.number,
             *(session.charger_id, session.transaction_id, session.connector, session.tag),
             *(session.meter_start, session.meter_stop, utc(session.started_at)),
             utc(session.ended_at) if session.ended_at else None,
-            *(session.reason, session.fingerprint),
+            *(session.reason, session.fingerprint, session.energy, session.stale),
         )
-        self._open[session.charger_id, session.transaction_id] = session
+        if session.ended_at is None:
+            self._open[session.charger_id, session.transaction_id] = session
+
+
+def _energy(session: Session, measured: int | None) -> int | None:
+    """Return the energy by the two readings of the meter, unless what was measured is likelier."""
+    if session.meter_start is None or session.meter_stop is None or session.ended_at is None:
+        return measured
+    told = session.meter_stop - session.meter_start
+    hours = (session.ended_at - session.started_at).total_seconds() / 3600
+    if told < 0 or (measured and (told == 0 or told > LIKELY_POWER * hours + MOST_ENERGY)):
+        return measured
+    return told
 
 
 def _negative(stop: Stop) -> bool:
     return isinstance(stop.transaction_id, int) and stop.transaction_id < 1
+
+
+async def _stored(database: Database, condition: str, limit: int) -> list[Session]:
+    rows = await database.read(
+        f"SELECT {_COLUMNS} FROM sessions WHERE {condition} ORDER BY number DESC LIMIT ?",
+        limit,
+    )
+    return [_session(row) for row in reversed(rows)]
+
+
+def _session(row: tuple[Any, ...]) -> Session:
+    found = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    for moment in ("started_at", "ended_at"):
+        found[moment] = datetime.fromisoformat(found[moment]) if found[moment] else None
+    return Session(**{**found, "stale": bool(found["stale"])})

@@ -1,11 +1,8 @@
 """Lenient reads: the right type or None, whatever the charger sent."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from ocpp_addon.home import fields
-from tests.home.conftest import NOW
 
 HUGE = 10**4000
 
@@ -63,23 +60,3 @@ def test_labels_are_one_short_line(value: object, label: str | None) -> None:
 def test_a_bare_object_stands_for_an_array_of_one() -> None:
     assert fields.groups({"key": {"a": 1}}, "key") == [{"a": 1}]
     assert fields.groups({"key": [{"a": 1}, 2, None]}, "key") == [{"a": 1}]
-
-
-@pytest.mark.parametrize(
-    ("stamp", "expected"),
-    [
-        ("2026-11-24T16:00:00Z", datetime(2026, 11, 24, 16, tzinfo=UTC)),
-        ("2026-11-24T17:30:00.250+02", datetime(2026, 11, 24, 15, 30, 0, 250_000, UTC)),
-        ("2026-11-24T16:00:00", datetime(2026, 11, 24, 16, tzinfo=UTC)),
-        ("2026-11-24T17:04:00Z", datetime(2026, 11, 24, 17, 4, tzinfo=UTC)),
-        ("2026-11-24T18:00:00", NOW),  # local time of a zone ahead of UTC
-        ("1970-01-01T00:00:00Z", NOW),
-        ("2099-01-01T00:00:00Z", NOW),
-        ("0001-01-01T00:00:00+02:00", NOW),
-        ("yesterday", NOW),
-        (17, NOW),
-        (None, NOW),
-    ],
-)
-def test_absurd_moments_become_now(stamp: object, expected: datetime) -> None:
-    assert fields.moment({"timestamp": stamp}, "timestamp", NOW) == expected

@@ -8,6 +8,7 @@ from ocpp_addon.database import Database
 from ocpp_addon.home import sessions as module
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.sessions import Choice, Sessions
+from ocpp_addon.home.states import States
 from ocpp_addon.home.transactions import Start, Stop, Transactions
 from tests.home.conftest import NOW
 
@@ -19,6 +20,7 @@ async def sessions(database: Database) -> Sessions:
     """Three sessions a day apart: two of the garage, then one of the yard that still runs."""
     journal = Journal(database)
     transactions = await Transactions.open(database, journal)
+    states = await States.open(database, journal, transactions)
     for day, (charger_id, tag, number) in enumerate(
         [("garage", "Anna", 1), ("garage", "ben", 2), ("yard", "ANNA", 3)]
     ):
@@ -27,7 +29,7 @@ async def sessions(database: Database) -> Sessions:
         if number < 3:
             end = at + timedelta(hours=2)
             transactions.end(Stop(charger_id, number, 1000 + 500 * number, end, "Local"))
-    return Sessions(database, journal)
+    return Sessions(database, journal, states)
 
 
 async def test_what_is_told_of_a_session(sessions: Sessions) -> None:
@@ -42,7 +44,7 @@ async def test_what_is_told_of_a_session(sessions: Sessions) -> None:
         "energy_wh": 500,
         "reason": "Local",
     }
-    assert (running.ended_at, running.energy, running.reason) == (None, None, None)
+    assert (running.ended_at, running.energy, running.reason) == (None, 0, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Show the states of connectors on MQTT: retained, soon after a change and not at each of many."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.events import Event, StateChanged
+from ocpp_addon.mqtt.retained import Retained
+from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.text import utc
+
+GATHER = 0.5  # seconds in which changes of a burst become one message
+REFRESH = 60.0  # seconds after which a running session shows its duration anew
+
+Key = tuple[str, int]
+
+
+class Announcer:
+    """Keep `ocpp/state/${cid}/<connector>` as the built-in central system knows it."""
+
+    def __init__(self, topics: Topics, retained: Retained, home: CentralSystem) -> None:
+        self.last_seen: Callable[[str], datetime | None] = lambda charger_id: None
+        self._topics = topics
+        self._retained = retained
+        self._home = home
+        self._due: set[Key] = set()
+        self._shown: set[Key] = set()
+        self._wake = asyncio.Event()
+        home.listeners.append(self.heed)
+
+    def heed(self, event: Event) -> None:
+        """Note that a state has changed."""
+        if isinstance(event, StateChanged):
+            self.touch(event.charger_id, event.connector)
+
+    def touch(self, charger_id: str, connector: int = 0) -> None:
+        """Show a state anew, soon."""
+        self._due.add((charger_id, connector))
+        self._wake.set()
+
+    def forget(self, charger_id: str) -> None:
+        """Remove a charger's states from the broker."""
+        for key in [one for one in self._shown if one[0] == charger_id]:
+            self._shown.discard(key)
+            self._retained.set(self._topics.state(*key), b"")
+
+    async def run(self) -> NoReturn:
+        """Show what has changed; until cancelled."""
+        self._due.update(self._home.states.known())
+        loop = asyncio.get_running_loop()
+        refresh_at = loop.time() + REFRESH
+        while True:
+            await asyncio.sleep(GATHER)
+            if loop.time() >= refresh_at:
+                self._due.update(self._running())
+                refresh_at = loop.time() + REFRESH
+            self._wake.clear()
+            self.show()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(refresh_at):
+                    await self._wake.wait()
+
+    def show(self) -> None:
+        """Hand over what is due."""
+        due, self._due = self._due, set()
+        for key in due:
+            state = self._state(*key)
+            if state is not None:
+                self._shown.add(key)
+                text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+                self._retained.set(self._topics.state(*key), text.encode())
+
+    def _running(self) -> list[Key]:
+        states = self._home.states
+        return [key for key in states.known() if (one := states.get(*key)) and one.run]
+
+    def _state(self, charger_id: str, connector: int) -> dict[str, Any] | None:
+        state = self._home.states.get(charger_id, connector)
+        if state is None:
+            return None
+        public = state.as_public(datetime.now(UTC))
+        if connector == 0:
+            facts = self._home.charger(charger_id)
+            seen = self.last_seen(charger_id)
+            told = {
+                "vendor": facts.vendor,
+                "model": facts.model,
+                "serial": facts.serial,
+                "firmware": facts.firmware,
+                "last_seen": utc(seen) if seen else None,
+            }
+            public |= {key: value for key, value in told.items() if value is not None}
+        return public

@@ -1,0 +1,347 @@
+"""The state of one connector as people see it, from what its charger says; pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from ocpp_addon.home.meter import REGISTER, Sample
+from ocpp_addon.home.reading import AS_SAID, Meaning, meaning
+from ocpp_addon.home.register import MOST_POWER, SLACK, Register
+from ocpp_addon.home.run import Run
+from ocpp_addon.home.transactions import Session, TransactionId
+from ocpp_addon.text import utc
+
+STATUSES = (
+    "Available",
+    "Preparing",
+    "Charging",
+    "SuspendedEV",
+    "SuspendedEVSE",
+    "Finishing",
+    "Occupied",
+    "Reserved",
+    "Unavailable",
+    "Faulted",
+    "Other",
+)
+PARTS_LIMIT = 16  # connectors of one EVSE of OCPP 2.x
+
+_KNOWN = {name.lower(): name for name in STATUSES}
+_PLUGGED = frozenset(
+    {"Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing", "Occupied"}
+)
+_UNPLUGGED = frozenset({"Available", "Reserved"})
+_ENERGY_MAY_FLOW = frozenset({"Charging", "Occupied", "Other"})
+# Of the connectors of one EVSE the one with most to tell speaks for it.
+_RANKS = {name: rank for rank, name in enumerate(("Occupied", "Reserved", "Available", "Faulted"))}
+_OF_CHARGING_STATES = {
+    "Charging": "Charging",
+    "SuspendedEV": "SuspendedEV",
+    "SuspendedEVSE": "SuspendedEVSE",
+    "EVConnected": "Preparing",
+}
+# What stands still when no energy flows.
+_FLOWS = ("power", "power_exported", "current", "current_exported", "reactive_power")
+_NOT_FLOWS = ("power_offered", "power_factor", "current_offered")
+
+
+@dataclass
+class ConnectorState:
+    """What is known of a connector or an EVSE; number 0 is the charger itself, its main meter.
+
+    Times are those at which things happened, whatever the charger's clock shows.
+    """
+
+    number: int
+    evse: bool = False  # of OCPP 2.x
+    statuses: dict[int, str] = field(default_factory=dict)  # by connector of the EVSE; 0 in 1.6
+    charging_state: str | None = None  # OCPP 2.x
+    error: str | None = None
+    error_info: str | None = None
+    plugged_in: bool | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    register: Register = field(default_factory=Register)
+    meaning: Meaning = AS_SAID  # of the register's numbers
+    meter_start: int | None = None  # Wh, of the running session or the last one
+    exact: bool = True  # False: the stored total may be behind what was shown before
+    run: Run | None = None
+    session_energy: float | None = None  # Wh, of the running session or the last one
+    session_started: datetime | None = None
+    session_ended: datetime | None = None
+    tag: str | None = None
+    stop_reason: str | None = None
+    current_limit: float | None = None  # A, as last accepted
+    failure: str | None = None  # of the last command, in words
+    status_at: datetime | None = None
+    sampled_at: datetime | None = None
+    still_since: datetime | None = None  # no energy flowed then
+
+    @property
+    def status(self) -> str | None:
+        """Return the status, also for OCPP 2.x in the words of 1.6 where they say more."""
+        running = _OF_CHARGING_STATES.get(self.charging_state or "") if self.run else None
+        if not self.statuses:
+            return running
+        plain = min(self.statuses.values(), key=lambda name: _RANKS.get(name, len(_RANKS)))
+        return running if running and plain in ("Occupied", "Available") else plain
+
+    @property
+    def charging(self) -> bool | None:
+        """Tell whether energy flows."""
+        if self.status is None or self.status == "Occupied":
+            return self.values["power"] > 0 if "power" in self.values else None
+        return self.status == "Charging"
+
+    @property
+    def free_since(self) -> datetime | None:
+        """Return since when a session is open although the connector is free."""
+        return self.status_at if self.run is not None and self.status == "Available" else None
+
+    @property
+    def energy(self) -> float | None:
+        """Return the energy that ever flowed here in Wh; it never falls."""
+        return self.register.total if self.register.raw is not None and self.exact else None
+
+    @property
+    def energy_of_session(self) -> float | None:
+        """Return the energy of the running session or the last one in Wh."""
+        return None if self.session_energy is None or not self.exact else self.session_energy
+
+    def report_status(
+        self, part: int, status: str, error: str | None, info: str | None, at: datetime
+    ) -> None:
+        """Take the status of a connector of the EVSE, or of the connector itself: part 0."""
+        if self.status_at is not None and at < self.status_at and part in self.statuses:
+            return
+        if part not in self.statuses and len(self.statuses) >= PARTS_LIMIT:
+            return
+        known = _KNOWN.get(status.lower(), "Other")
+        if self.statuses.get(part) != known or self.status_at is None:
+            self.status_at = at  # later repetitions do not make it younger
+        self.statuses[part] = known
+        self.error, self.error_info = error, info
+        self._settle(at)
+
+    def report_charging_state(self, charging_state: str, at: datetime) -> None:
+        """Take the charging state of a transaction of OCPP 2.x."""
+        self.charging_state = charging_state
+        self._settle(at)
+
+    def take(
+        self, sample: Sample, at: datetime, *, live: bool, transaction: TransactionId | None
+    ) -> None:
+        """Take what the meter showed at `at`; what is not `live` only moves the register."""
+        if self.sampled_at is not None and at < self.sampled_at:
+            return
+        self.sampled_at = at
+        run = self.run
+        past = transaction is not None and (run is None or run.transaction_id != transaction)
+        raw = sample.values.get(REGISTER)
+        if raw is not None:
+            self._read_register(raw, sample.unit, at, None if past else run)
+        if not live:
+            return
+        still = self.still_since is not None and at <= self.still_since
+        over = past or still or sample.context == "Transaction.End"
+        for key, value in sample.values.items():
+            if key != REGISTER and not (over and _flows(key)):
+                self.values[key] = value
+
+    def begin(self, session: Session) -> None:
+        """Take the start of a session, or another id of the one that runs.
+
+        An older one than the last does not show.
+        """
+        if self.run is not None and self.run.number == session.number:
+            self.run.transaction_id = session.transaction_id
+            return
+        if self.session_started is not None and session.started_at < self.session_started:
+            return
+        self.run = run = Run.of(session)
+        self.meter_start = session.meter_start
+        start, known = session.meter_start, self.register.raw is not None
+        # Without other readings a start of 0 may stand for "no idea".
+        if start is not None and (start or known):
+            self._take_reading(float(start), session.started_at, run.transaction_id, surely=True)
+        if self.register.raw is not None:
+            run.start_total = self.register.total
+        self.session_energy = None if run.start_total is None else 0.0
+        self.session_started, self.session_ended = session.started_at, None
+        self.tag, self.stop_reason = session.tag, None
+        self.charging_state = None
+
+    def amend(self, session: Session) -> None:
+        """Take what a running session did not know at its start."""
+        if self.run is not None and self.run.number == session.number:
+            self.run.tag = self.tag = session.tag
+
+    def end(self, session: Session) -> int | None:
+        """Take the end of a session and return its energy in Wh as far as it was measured."""
+        run = self.run
+        if run is None or run.number != session.number or session.ended_at is None:
+            return None
+        if session.meter_stop:
+            self._read_register(float(session.meter_stop), None, session.ended_at, run)
+        self.run = None
+        self.charging_state = None
+        self.session_ended = session.ended_at
+        self.stop_reason = session.reason
+        self._stand_still(session.ended_at)
+        return None if self.session_energy is None else round(self.session_energy)
+
+    def as_public(self, now: datetime) -> dict[str, Any]:
+        """Return the retained state; only what is known."""
+        status = self.status
+        public: dict[str, Any] = {"status": status}
+        if status is not None:
+            faulted = "OtherError" if status == "Faulted" else "NoError"
+            public["error"] = self.error or faulted
+            public["error_info"] = self.error_info
+            public["available"] = status != "Unavailable"
+        public |= self.values
+        if self.energy is not None:
+            public["energy"] = round(self.energy / 1000, 3)
+        if self.number > 0:
+            public["plugged_in"] = self.plugged_in
+            public["charging"] = self.charging
+            public["current_limit"] = self.current_limit
+            public |= self._session(now)
+        else:
+            public["failure"] = self.failure
+        return {key: value for key, value in public.items() if value is not None}
+
+    def as_item(self) -> dict[str, Any]:
+        """Return it for the API."""
+        energy, in_session = self.energy, self.energy_of_session
+        return {
+            "connector": self.number,
+            "evse": self.number if self.evse and self.number else None,
+            "status": self.status,
+            "error": self.error,
+            "info": self.error_info,
+            "updated": _written(self.status_at or self.sampled_at),
+            "plugged_in": self.plugged_in,
+            "charging": self.charging,
+            "power": self.values.get("power"),
+            "energy_wh": None if energy is None else round(energy),
+            "current_limit": self.current_limit,
+            "session": None
+            if self.run is None
+            else {
+                "transaction_id": self.run.transaction_id,
+                "tag": self.run.tag,
+                "started_at": utc(self.run.started_at),
+                "energy_wh": None if in_session is None else round(in_session),
+            },
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what must survive a restart."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: _written(getattr(self, name)) for name in _MOMENTS},
+            "statuses": list(self.statuses.items()),
+            "register": self.register.as_json(),
+            "meaning": vars(self.meaning),
+            "run": self.run.as_json() if self.run else None,
+        }
+
+    @classmethod
+    def from_json(cls, number: int, data: Mapping[str, Any]) -> Self:
+        """Undo `as_json`; KeyError, TypeError or ValueError when it is something else."""
+        state = cls(
+            number,
+            statuses=dict(data["statuses"]),
+            register=Register.from_json(data["register"]),
+            meaning=Meaning(**data["meaning"]),
+            run=Run.from_json(data["run"]) if data["run"] else None,
+        )
+        for name in _PLAIN:
+            setattr(state, name, data[name])
+        for name in _MOMENTS:
+            setattr(state, name, _read(data[name]))
+        return state
+
+    def _session(self, now: datetime) -> dict[str, Any]:
+        public: dict[str, Any] = {"session_active": self.run is not None}
+        if self.session_started is None:
+            return public
+        until = self.session_ended or max(now, self.session_started)
+        minutes = (until - self.session_started).total_seconds() / 60
+        public |= {
+            "session_started": utc(self.session_started),
+            "session_ended": _written(self.session_ended),
+            "session_duration": round(minutes, 1),
+            "transaction_id": self.run.transaction_id if self.run else None,
+            "id_tag": self.tag,
+            "stop_reason": self.stop_reason,
+        }
+        if self.energy_of_session is not None:
+            public["session_energy"] = round(self.energy_of_session / 1000, 3)
+        return public
+
+    def _settle(self, at: datetime) -> None:
+        """Draw from the status what it means for plug and meter."""
+        status = self.status
+        if status in _PLUGGED or status in _UNPLUGGED:
+            self.plugged_in = status in _PLUGGED
+        if self.number == 0:
+            return
+        if status == "Charging":
+            self.still_since = None
+        elif status not in _ENERGY_MAY_FLOW:
+            self._stand_still(at)
+
+    def _stand_still(self, at: datetime) -> None:
+        self.still_since = at
+        for key in self.values:
+            if _flows(key):
+                self.values[key] = 0.0
+
+    def _read_register(
+        self, number: float, unit: str | None, at: datetime, run: Run | None
+    ) -> None:
+        """Take a reading, in Wh without `unit`, of a meter value during `run` or of its stop."""
+        starts = [float(self.meter_start)] if self.meter_start else []
+        means = meaning(number, unit or "wh", self.register.raw, starts, self.meaning)
+        if unit is not None:
+            self.meaning = means
+        first = self.register.raw is None
+        self._take_reading(
+            means.wh(number), at, run.transaction_id if run else None, surely=unit is None
+        )
+        if run is not None and run.start_total is None:
+            run.start_total = self.register.total
+            hours = (at - run.started_at).total_seconds() / 3600
+            if first and run.meter_start == 0 and number <= MOST_POWER * hours + SLACK:
+                run.start_total = 0.0  # it counts from zero, as its start said
+        if self.run is not None and self.run.start_total is not None:
+            self.session_energy = self.register.total - self.run.start_total
+
+    def _take_reading(
+        self, raw: float, at: datetime, transaction: TransactionId | None, *, surely: bool
+    ) -> None:
+        if self.register.at is None or at >= self.register.at:
+            self.register.take(raw, at, transaction, surely=surely)
+            self.exact = True
+
+
+# Fields that JSON knows, and moments.
+_PLAIN = (
+    *("evse", "charging_state", "error", "error_info", "plugged_in", "values", "exact"),
+    *("meter_start", "session_energy", "tag", "stop_reason", "current_limit", "failure"),
+)
+_MOMENTS = ("session_started", "session_ended", "status_at", "sampled_at")
+
+
+def _flows(key: str) -> bool:
+    return key.startswith(_FLOWS) and key not in _NOT_FLOWS
+
+
+def _written(moment: datetime | None) -> str | None:
+    return utc(moment) if moment else None
+
+
+def _read(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

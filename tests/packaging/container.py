@@ -1,6 +1,7 @@
 """The app in a container of Linux namespaces: the run and finish scripts of the image under s6.
 
-It stands in for what s6-overlay adds to s6: with-contenv, the halt command and the exit code.
+It stands in for what s6-overlay adds to s6: with-contenv, the halt command and the exit code. The
+image is this machine with the package, or the folder $APP_IMAGE that script/try-image has built.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ HALT = """#!/bin/sh
 exec s6-svscanctl -t /run/service
 """
 NAME = "ocpp-gateway"
+IMAGE = os.environ.get("APP_IMAGE")  # with the file system in rootfs and what ENV sets in env
 RESULT = "s6-linux-init-container-results/exitcode"
 
 
@@ -43,7 +45,8 @@ class Container:
         self.log.clear()
         self._process = await asyncio.create_subprocess_exec(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-            *("sh", ROOT / "tests/packaging/container.sh", self.root, ROOT / "ocpp_addon"),
+            *("sh", ROOT / "tests/packaging/container.sh", self.root),
+            *((f"{IMAGE}/rootfs",) if IMAGE else ("/", ROOT / "ocpp_addon")),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -88,15 +91,17 @@ class Container:
         """Make /run as s6-overlay leaves it when services start."""
         shutil.rmtree(self._run, ignore_errors=True)
         (self._run / "service").mkdir(parents=True)
-        shutil.copytree(SERVICES / NAME, self._run / "service" / NAME)
+        services = (
+            Path(IMAGE, "rootfs", SERVICES.relative_to(ROOT / "rootfs")) if IMAGE else SERVICES
+        )
+        shutil.copytree(services / NAME, self._run / "service" / NAME)
         shutil.rmtree(self._run / "service" / NAME / "dependencies.d")
         (self._run / RESULT).parent.mkdir()
         (self._run / RESULT).write_text("0\n")
         (self._run / "s6/basedir/bin").mkdir(parents=True)
         _write_script(self._run / "s6/basedir/bin/halt", HALT)
         (self._run / "hosts").write_text(self._hosts)
-        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        variables = {"PATH": path, "PYTHONPATH": "/usr/src/app", **environment}
+        variables = {**_image_environment(), **environment}
         (self._run / "s6/container_environment").mkdir()
         for name, value in variables.items():
             (self._run / "s6/container_environment" / name).write_text(value)
@@ -109,6 +114,15 @@ class Container:
     async def _s6(self, *command: str | Path) -> None:
         process = await asyncio.create_subprocess_exec(*command)
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0, command
+
+
+def _image_environment() -> dict[str, str]:
+    """Return the variables that the image sets for every process."""
+    if IMAGE:
+        lines = Path(IMAGE, "env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+    return {"PATH": path, "PYTHONPATH": "/usr/src/app"}
 
 
 def _write_script(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.ingress import Ingress
 from tests.mosquitto import Mosquitto
 from tests.network import isolated
 from tests.packaging.container import Container
-from tests.packaging.files import CONFIG
+from tests.packaging.files import CONFIG, ROOT
 from tests.stand import PATIENCE, Charger, Watch, basic, until
 
 CORE, SUPERVISOR, APP = "172.30.32.1", "172.30.32.2", "172.30.33.5"
@@ -151,6 +152,22 @@ async def test_stores_the_chargers_of_the_options_and_empties_them(home: Home) -
     async with connect(url, subprotocols=[OCPP], additional_headers=headers) as socket:
         assert (await Charger(socket).boot())["status"] == "Accepted"
     assert await home.app.stop() == 0
+
+
+async def test_the_health_check_of_the_image_tells_whether_it_is_well(home: Home) -> None:
+    check = re.search(r"(?m)^ +CMD (\[.*\])$", (ROOT / "Dockerfile").read_text())
+    assert check is not None
+
+    async def healthy() -> bool:
+        # The network is the app's, as it is for Docker.
+        process = await asyncio.create_subprocess_exec(*json.loads(check[1]))
+        return await process.wait() == 0
+
+    assert not await healthy()
+    await home.start()
+    assert await healthy()
+    assert await home.app.stop() == 0
+    assert not await healthy()
 
 
 async def test_a_crash_ends_the_container_with_its_code(home: Home) -> None:

@@ -2,10 +2,12 @@
 
 import re
 import struct
+from pathlib import Path
 
 import pytest
 import voluptuous as vol
 
+from tests.packaging.container import IMAGE
 from tests.packaging.files import CONFIG, ROOT, read_yaml
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
@@ -73,6 +75,18 @@ def test_context_holds_what_is_copied_and_no_more() -> None:
     assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == sources
     for source in sources:
         assert (ROOT / source).exists()
+
+
+@pytest.mark.skipif(IMAGE is None, reason="needs an image, see script/try-image")
+def test_starts_from_byte_code() -> None:
+    image = Path(str(IMAGE), "rootfs")
+    modules = list((image / "usr/src/app/ocpp_addon").rglob("*.py"))
+    modules += (image / "usr/local/lib").rglob("aiohttp/*.py")
+    assert len(modules) > 60
+    for module in modules:
+        (compiled,) = (module.parent / "__pycache__").glob(f"{module.stem}.cpython-*.pyc")
+        flags = compiled.read_bytes()[4:8]
+        assert flags == b"\1\0\0\0", f"{module} would be compared with its byte code (PEP 552)"
 
 
 @pytest.mark.parametrize(("name", "size"), [("icon.png", (128, 128)), ("logo.png", (250, 100))])

@@ -28,7 +28,7 @@ from ocpp_addon.endpoint.server import Endpoint, EndpointSettings, tls_context
 from ocpp_addon.errors import GatewayError, OptionsError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.inbox import Inbox
-from ocpp_addon.management import Management
+from ocpp_addon.management import Chosen, Management
 from ocpp_addon.mishaps import Mishaps
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Address
@@ -38,6 +38,7 @@ from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.session import Policy
 from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import Version
+from ocpp_addon.places import Places
 from ocpp_addon.schemas import heavy_schemas, load_schema
 from ocpp_addon.supervisor import Supervisor, when_ready
 from ocpp_addon.web.server import WebServer
@@ -257,6 +258,9 @@ class Gateway:
             self._home,
             self._broker,
             self._outbox,
+            topics,
+            Places(self._supervisor, settings.host),
+            Chosen(settings.unknown_chargers, settings.tag_policy),
             reserved,
             self._mishaps.problems,
         )

@@ -1,6 +1,7 @@
-"""What a person may see and do, for the HTTP API: the knowledge of all rooms put together."""
+"""What a person may see and do, on the page and the HTTP API: all rooms' knowledge together."""
 
-import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from ocpp_addon.bridge import Bridge
@@ -14,15 +15,15 @@ from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.home.sessions import Choice
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
-from ocpp_addon.ocpp import jsontext
-from ocpp_addon.ocpp.messages import MESSAGE_TYPES, CallError, CallResult, CallResultError
-from ocpp_addon.ocpp.repair import repair
+from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.ocpp.commands import commands
+from ocpp_addon.ocpp.messages import MESSAGE_TYPES, Call, CallError, CallResult, CallResultError
+from ocpp_addon.ocpp.redaction import redacted, redacted_text
+from ocpp_addon.ocpp.version import V16, Version
+from ocpp_addon.places import Places
+from ocpp_addon.schemas import actions, load_schema
 from ocpp_addon.text import utc
-from ocpp_addon.web.backend import Listener, Refused, SessionChoice, TagEntry
-
-_SECRET_KEY = re.compile(r"authorizationkey|password|secret|token", re.IGNORECASE)
-_USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
-HIDDEN = "•••"
+from ocpp_addon.web.backend import Listener, Refused, Sample, SessionChoice, TagEntry
 
 # HTTP statuses of orders that failed; the others are conflicts with how things are.
 _STATUS = {
@@ -32,6 +33,14 @@ _STATUS = {
     "storage": 503,
     "timeout": 504,
 }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The options that a person should see on the page."""
+
+    unknown_chargers: str
+    tag_policy: str
 
 
 class Management:
@@ -45,6 +54,9 @@ class Management:
         home: CentralSystem,
         broker: Broker,
         outbox: Outbox,
+        topics: Topics,
+        places: Places,
+        chosen: Chosen,
         reserved: frozenset[str],
         problems: list[str],
     ) -> None:
@@ -54,6 +66,9 @@ class Management:
         self._home = home
         self._broker = broker
         self._outbox = outbox
+        self._topics = topics
+        self._places = places
+        self._chosen = chosen
         self._reserved = reserved
         self._problems = problems
 
@@ -61,7 +76,7 @@ class Management:
         """Tell this listener what happens from now on."""
 
         def seen(charger_id: str, entry: Entry) -> None:
-            listener.message(charger_id, lambda: shown_frame(entry))
+            listener.message(charger_id, lambda: self._frame(charger_id, entry))
 
         self._bridge.on_frame = seen
         self._bridge.on_change = listener.charger_changed
@@ -135,9 +150,7 @@ class Management:
 
     async def approve(self, charger_id: str, connection: str) -> None:
         """Let a waiting charger in, with the secret that the named connection presented."""
-        waiting = self._endpoint.connection(charger_id)
-        if waiting is None or not waiting.session.pending:
-            raise Refused("not_waiting", "No charger with this id waits for approval.", 404)
+        waiting = self._waiting(charger_id)
         if waiting.id != connection:
             raise Refused(
                 "other_connection",
@@ -146,6 +159,11 @@ class Management:
             )
         await self._endpoint.set_password(charger_id, waiting.peer.secret)
         await self._bridge.approve(waiting)
+
+    async def refuse(self, charger_id: str) -> None:
+        """Turn a waiting charger away, also when it comes again."""
+        self._endpoint.turn_away(self._waiting(charger_id))
+        await self._bridge.make_unknown(charger_id)
 
     async def disconnect(self, charger_id: str) -> bool:
         """Drop a charger's connection; False if it has none."""
@@ -175,7 +193,7 @@ class Management:
         history = self._endpoint.history(charger_id)
         if history is None:
             return None if self.charger(charger_id) is None else []
-        return [shown_frame(entry) for entry in history.entries]
+        return [self._frame(charger_id, entry) for entry in history.entries]
 
     async def tags(self) -> list[dict[str, Any]]:
         """Return every tag, allowed, refused or only seen."""
@@ -193,6 +211,29 @@ class Management:
         """Return the charging sessions that fit, newest first."""
         asked = Choice(choice.charger, choice.tag, choice.since, choice.until)
         return [record.as_json() for record in await self._home.sessions.find(asked)]
+
+    async def samples(
+        self, charger_id: str, since: datetime, until: datetime | None
+    ) -> list[Sample]:
+        """Return what a charger measured, all connectors together, oldest first."""
+        return []
+
+    def actions(self, charger_id: str) -> list[str]:
+        """Return the commands of the version that a charger speaks, or 1.6 while it is away."""
+        return commands(actions(self._version(charger_id)))
+
+    def schema(self, charger_id: str, action: str) -> dict[str, Any] | None:
+        """Return the JSON schema of a command; None if there is none."""
+        if action not in self.actions(charger_id):
+            return None
+        version = self._version(charger_id)
+        return load_schema(version, action + version.request_suffix)
+
+    async def places(self) -> dict[str, Any]:
+        """Return where chargers connect, and the options that say who may."""
+        port, *others = self._endpoint.ports
+        place = await self._places.find(port, others[0] if others else None)
+        return {**asdict(place), **asdict(self._chosen)}
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the connection attempts that failed lately, newest first."""
@@ -226,6 +267,26 @@ class Management:
             ],
         }
 
+    def _waiting(self, charger_id: str) -> Connection:
+        waiting = self._endpoint.connection(charger_id)
+        if waiting is None or not waiting.session.pending:
+            raise Refused("not_waiting", "No charger with this id waits for approval.", 404)
+        return waiting
+
+    def _version(self, charger_id: str) -> Version:
+        connection = self._endpoint.connection(charger_id)
+        return connection.session.version if connection else V16
+
+    def _frame(self, charger_id: str, entry: Entry) -> dict[str, Any]:
+        """Return a frame for people; a command also as what to publish on MQTT to repeat it."""
+        shown = shown_frame(entry)
+        publish = None
+        if entry.direction == "sent" and isinstance(entry.message, Call):
+            topic = self._topics.command(charger_id, entry.message.action)
+            body = {"Action": entry.message.action, "Payload": shown["payload"]}
+            publish = topic and {"topic": topic, "payload": body}
+        return shown | {"publish": publish}
+
 
 def _same_secret(connection: Connection, password: str) -> bool:
     return connection.peer.secret == password.encode()
@@ -237,7 +298,7 @@ def shown_frame(entry: Entry) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "time": utc(entry.at),
         "direction": entry.direction,
-        "frame": _redacted_text(entry.text),
+        "frame": redacted_text(entry.text),
         "latency_ms": None if entry.latency is None else round(entry.latency * 1000, 1),
         "repaired": list(entry.repairs),
         "warnings": list(entry.warnings),
@@ -245,44 +306,12 @@ def shown_frame(entry: Entry) -> dict[str, Any]:
     if message is not None:
         fields["type"] = MESSAGE_TYPES[type(message)]
         fields["id"] = message.unique_id
+        fields["action"] = entry.asked
         if isinstance(message, CallError | CallResultError):
             fields["error"] = {"code": message.code, "description": message.description}
         elif isinstance(message, CallResult):
-            fields["payload"] = _redacted(message.payload)
+            fields["payload"] = redacted(message.payload)
         else:
             fields["action"] = message.action
-            fields["payload"] = _redacted(message.payload)
+            fields["payload"] = redacted(message.payload)
     return fields
-
-
-def _redacted_text(text: str) -> str:
-    for candidate in (text, repair(text)[0]):
-        try:
-            return jsontext.dump(_redacted(jsontext.load(candidate)))
-        except (ValueError, TypeError, RecursionError):
-            continue
-    # No structure to go by: show nothing rather than a secret.
-    return HIDDEN if _SECRET_KEY.search(text) else _USER_INFO.sub(rf"\1{HIDDEN}@", text)
-
-
-def _redacted(value: Any) -> Any:
-    """Hide what looks like a secret: values under or beside a telling key, passwords in URLs."""
-    if isinstance(value, list):
-        return [_redacted(item) for item in value]
-    if isinstance(value, str):
-        return _USER_INFO.sub(rf"\1{HIDDEN}@", value)
-    if not isinstance(value, dict):
-        return value
-    hidden = {name for name, item in value.items() if _SECRET_KEY.search(name) and _is_leaf(item)}
-    names = [value.get("key"), _name_of(value.get("variable"))]  # 1.6, and 2.x
-    if any(isinstance(name, str) and _SECRET_KEY.search(name) for name in names):
-        hidden |= {"value", "attributeValue"} & value.keys()
-    return {name: HIDDEN if name in hidden else _redacted(item) for name, item in value.items()}
-
-
-def _is_leaf(item: Any) -> bool:
-    return not isinstance(item, dict | list)
-
-
-def _name_of(variable: Any) -> Any:
-    return variable.get("name") if isinstance(variable, dict) else None

@@ -37,3 +37,13 @@ def heavy_schemas(version: Version) -> tuple[str, ...]:
     return tuple(
         name for name, file in sorted(_files(version).items()) if file.stat().st_size > HEAVY
     )
+
+
+def actions(version: Version) -> list[str]:
+    """Return all actions of a version that are Calls, whichever side makes them."""
+    suffix = version.request_suffix
+    return [
+        name.removesuffix(suffix)
+        for name in _files(version)
+        if name.endswith(suffix) and not name.endswith("Response")
+    ]

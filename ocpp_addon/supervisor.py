@@ -87,6 +87,10 @@ class Supervisor:
         """Return what the Supervisor knows of this app: slug, version, options and more."""
         return await self._request("GET", "/addons/self/info")
 
+    async def info(self) -> dict[str, Any]:
+        """Return what runs here: versions, and the host's name."""
+        return await self._request("GET", "/info")
+
     async def page_url(self) -> str:
         """Return the link that leads to our page from anywhere in Home Assistant."""
         slug = (await self.self_info()).get("slug")

@@ -16,6 +16,7 @@ from ocpp_addon.text import printable
 log = logging.getLogger(__name__)
 
 PENDING_LIMIT = 20  # chargers that wait for approval at the same time
+TURNED_AWAY_LIMIT = 1000  # ids that a person has refused
 RETRY_AFTER = "30"
 NEXT_PASSWORD = "next_password"  # setting: the record of a key that the charger has yet to use
 
@@ -75,6 +76,17 @@ class Admission:
         self._reserved = reserved
         self._pending = pending
         self._failures = Throttle(10, 60, 60)
+        self._turned_away: dict[str, None] = {}
+
+    def turn_away(self, charger_id: str) -> None:
+        """Refuse a stranger from now on, until it is made known or the gateway restarts."""
+        self._turned_away[charger_id] = None
+        if len(self._turned_away) > TURNED_AWAY_LIMIT:
+            del self._turned_away[next(iter(self._turned_away))]
+
+    def welcome(self, charger_id: str) -> None:
+        """Undo `turn_away`."""
+        self._turned_away.pop(charger_id, None)
 
     async def decide(self, knock: Knock) -> Admitted:
         """Return who comes in; raises Refusal."""
@@ -139,6 +151,8 @@ class Admission:
             if similar is not None:
                 sentence += f" There is {printable(similar)}: upper and lower case count."
             raise Refusal(404, "unknown_charger", sentence, charger_id)
+        if charger_id in self._turned_away:
+            raise Refusal(403, "turned_away", "A person refused this charger.", charger_id)
         if broken is not None:
             raise Refusal(400, "bad_credentials", str(broken), charger_id)
         waiting = self._pending()

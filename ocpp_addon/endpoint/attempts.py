@@ -70,6 +70,10 @@ CODES: dict[str, tuple[str, str]] = {
         "No charger with this id is known, and unknown ones are refused.",
         "Add the charger, or set the option unknown_chargers to ask.",
     ),
+    "turned_away": (
+        "A person refused this charger.",
+        "Add it by its id if it may connect after all.",
+    ),
     "wrong_password": (
         "The password is wrong.",
         "Enter the same password in the charger and here; the id has to match in case, too.",

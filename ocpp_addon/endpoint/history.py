@@ -17,7 +17,7 @@ Direction = Literal["received", "sent"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One frame; `latency` in seconds if it answers a Call."""
+    """One frame; if it answers a Call, `latency` in seconds and the action that was `asked` for."""
 
     at: datetime
     direction: Direction
@@ -26,6 +26,7 @@ class Entry:
     latency: float | None
     repairs: tuple[str, ...]
     warnings: tuple[str, ...]
+    asked: str | None = None
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class History:
 
     entries: deque[Entry] = field(default_factory=deque)
     _size: int = 0
-    _open: dict[tuple[Direction, UniqueId], float] = field(default_factory=dict)
+    _open: dict[tuple[Direction, UniqueId], tuple[float, str]] = field(default_factory=dict)
 
     def add(
         self,
@@ -47,14 +48,16 @@ class History:
         warnings: tuple[str, ...] = (),
     ) -> Entry:
         """Note a frame; `message` None if it could not be read."""
+        latency, asked = self._answered(message, direction, now)
         entry = Entry(
             at,
             direction,
             text[:LONGEST],
             message if len(text) <= LONGEST else None,
-            self._latency(message, direction, now),
+            latency,
             repairs,
             warnings,
+            asked,
         )
         self.entries.append(entry)
         self._size += len(entry.text)
@@ -62,13 +65,16 @@ class History:
             self._size -= len(self.entries.popleft().text)
         return entry
 
-    def _latency(self, message: Message | None, direction: Direction, now: float) -> float | None:
+    def _answered(
+        self, message: Message | None, direction: Direction, now: float
+    ) -> tuple[float | None, str | None]:
+        """Return how long an answer took and what was asked; nothing of other messages."""
         if isinstance(message, Call):
-            self._open[direction, message.unique_id] = now
+            self._open[direction, message.unique_id] = now, message.action
             if len(self._open) > OPEN_LIMIT:
                 del self._open[next(iter(self._open))]
         elif isinstance(message, CallResult | CallError):
-            asked: Direction = "sent" if direction == "received" else "received"
-            since = self._open.pop((asked, message.unique_id), None)
-            return None if since is None else now - since
-        return None
+            way: Direction = "sent" if direction == "received" else "received"
+            if (call := self._open.pop((way, message.unique_id), None)) is not None:
+                return now - call[0], call[1]
+        return None, None

@@ -158,6 +158,12 @@ class Endpoint:
         """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
         record = await self._passwords.hash(secret) if secret else None
         await self.credentials.put(charger_id, record)
+        self._admission.welcome(charger_id)
+
+    def turn_away(self, connection: Connection) -> None:
+        """Drop a charger that waits for approval, and refuse it when it comes again."""
+        self._admission.turn_away(connection.charger_id)
+        connection.abort("a person refused it")
 
     async def expect_password(self, charger_id: str, secret: bytes) -> None:
         """Let a charger log in with a new secret too, and with nothing else once it has done so.

@@ -131,6 +131,16 @@ class Topics:
         """Return the filters on which MQTT sends something to a charger."""
         return tuple(one.render({"cid": charger_id}) for one in (*self._downstream, self._set))
 
+    def command(self, charger_id: str, action: str) -> str | None:
+        """Return a topic on which a Call for a charger may be published; None if there is none."""
+        if not self._downstream:
+            return None
+        template = self._downstream[0]
+        *front, last = template.render({"cid": charger_id}).split("/")
+        words = {"+": "Call", "#": "Call"}
+        last = _escape(action) if last in words else last
+        return "/".join([*(words.get(level, level) for level in front), last])
+
     def charger(self, topic: str, known: Callable[[str], bool]) -> str | None:
         """Return the known charger that a downstream topic belongs to."""
         return _first_known(self._matchers, topic, known)

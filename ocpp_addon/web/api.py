@@ -78,6 +78,7 @@ class Api:
             web.put(charger, self.put_charger),
             web.delete(charger, self.forget),
             web.post(f"{charger}/approve", self.approve),
+            web.post(f"{charger}/refuse", self.refuse),
             web.post(f"{charger}/disconnect", self.disconnect),
             web.post(f"{charger}/call", self.call),
             web.get(f"{charger}/messages", self.messages),
@@ -122,6 +123,11 @@ class Api:
         await self._backend.approve(charger_id, body["connection"])
         return answer(self._backend.charger(charger_id) or {})
 
+    async def refuse(self, request: web.Request) -> web.Response:
+        """Turn a waiting charger away."""
+        await self._backend.refuse(_id(request))
+        return answer({})
+
     async def disconnect(self, request: web.Request) -> web.Response:
         """Drop a charger's connection."""
         charger_id = _id(request)
@@ -157,10 +163,7 @@ class Api:
     async def put_tag(self, request: web.Request) -> web.Response:
         """Say what a tag may do."""
         id_tag, body = _id(request), await _body(request, _TAG)
-        if len(id_tag) > ID_TAG_LIMIT or not id_tag.isprintable():
-            sentence = f"A tag has at most {ID_TAG_LIMIT} characters, and no control characters."
-            raise Refused("bad_tag", sentence, 400)
-        await self._backend.put_tag(id_tag, TagEntry(**body))
+        await self._backend.put_tag(checked_tag(id_tag), TagEntry(**body))
         return answer({})
 
     async def delete_tag(self, request: web.Request) -> web.Response:
@@ -196,6 +199,19 @@ class Api:
     async def metrics(self, request: web.Request) -> web.Response:
         """Tell Prometheus the figures."""
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def checked_tag(id_tag: str) -> str:
+    """Return a tag that can be listed, else raise Refused."""
+    if not 0 < len(id_tag) <= ID_TAG_LIMIT or not id_tag.isprintable():
+        sentence = f"A tag has 1 to {ID_TAG_LIMIT} characters, and no control characters."
+        raise Refused("bad_tag", sentence, 400)
+    return id_tag
+
+
+def tag_entry(content: Mapping[str, object]) -> TagEntry:
+    """Return what `content` says about a tag, else raise Refused."""
+    return TagEntry(**_checked(content, _TAG))
 
 
 def answer(
@@ -234,6 +250,10 @@ async def _body(request: web.Request, schema: vol.Schema) -> dict[str, Any]:
         raise Refused("bad_json", "The body is not JSON.", 400) from None
     if not isinstance(content, dict):
         raise Refused("bad_request", "The body must be a JSON object.", 400)
+    return _checked(content, schema)
+
+
+def _checked(content: Mapping[str, object], schema: vol.Schema) -> dict[str, Any]:
     try:
         checked: dict[str, Any] = schema(content)
     except vol.MultipleInvalid as error:

@@ -38,6 +38,15 @@ class SessionChoice:
     until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A measurement that was kept for plots; power in W, energy in Wh."""
+
+    at: datetime
+    power: float | None
+    energy: float | None
+
+
 class Listener(Protocol):
     """Learn what happens."""
 
@@ -124,4 +133,27 @@ class Backend(Protocol):
 
     async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
         """Return the charging sessions that fit, newest first."""
+        ...
+
+    async def samples(
+        self, charger_id: str, since: datetime, until: datetime | None
+    ) -> list[Sample]:
+        """Return what a charger measured, all connectors together, oldest first."""
+        ...
+
+    async def refuse(self, charger_id: str) -> None:
+        """Turn a waiting charger away, also when it comes again."""
+        ...
+
+    def actions(self, charger_id: str) -> list[str]:
+        """Return the commands that a charger's version of OCPP has."""
+        ...
+
+    def schema(self, charger_id: str, action: str) -> dict[str, Any] | None:
+        """Return the JSON schema of a command; None if there is none."""
+        ...
+
+    async def places(self) -> dict[str, Any]:
+        """Return where chargers connect: `addresses`, `names`, `port` and `tls_port` (or None);
+        and the options `unknown_chargers` and `tag_policy`."""
         ...

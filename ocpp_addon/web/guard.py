@@ -4,7 +4,7 @@ by token or session, and where something changes by a header or a form of ours."
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -29,9 +29,14 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks: a name for the log, and the session that forms are bound to."""
+    """Who asks: a name for the log, and the session that forms are bound to.
+
+    `host` is the name or address by which the browser found the way here.
+    """
 
     name: str
+    address: str
+    host: str = ""
     session: str = field(default="", repr=False)
     signed_in: bool = False  # with the token, in a browser
 
@@ -56,12 +61,13 @@ class Guard:
     def check(self, request: web.Request) -> Visitor:
         """Return who asks; raises Refused unless the request may be served."""
         peer = _peer(request)
-        own_host = request.headers.get("Host", "")
+        own_host = host = request.headers.get("Host", "")
         if self.ingress and peer == self.ingress_peer:
             # Only this peer is believed: anybody else could forge the header. Of a chain of
             # proxies the first one knows what the browser asked for.
             forwarded = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()
-            _check_origin(request, forwarded or own_host, any_port=True)
+            host = forwarded or own_host
+            _check_origin(request, host, any_port=True)
             visitor = _user_of_home_assistant(request)
         else:
             if peer not in LOOPBACK and (self.ingress or not self.logins.needed):
@@ -77,7 +83,7 @@ class Guard:
             # A foreign page cannot send it: browsers would ask us first (CORS), and get no.
             sentence = f"Changes need the header X-Requested-With: {REQUESTED_WITH}."
             raise Refused("csrf", sentence, 403)
-        return visitor
+        return replace(visitor, host=_authority(host)[0] or "")
 
     async def check_form(self, request: web.Request, visitor: Visitor) -> None:
         """Raise Refused unless the form was made here, for this visitor's session."""
@@ -92,16 +98,16 @@ class Guard:
 
     def _direct(self, request: web.Request, peer: str) -> Visitor:
         if not self.logins.needed or self.ingress:
-            return Visitor("somebody on this machine")
+            return Visitor("somebody on this machine", peer)
         session = request.cookies.get(cookie_name(request), "")
         if self.logins.is_open(session):
-            return Visitor(f"somebody signed in at {peer}", session, signed_in=True)
+            return Visitor(f"somebody signed in at {peer}", peer, session=session, signed_in=True)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.logins.fits(given.strip(), peer):
-            return Visitor(f"a program with the token at {peer}")
+            return Visitor(f"a program with the token at {peer}", peer)
         is_health = peer in LOOPBACK and request.path == HEALTH and request.method in READS
         if is_health or request.path.startswith(OPEN):
-            return Visitor(f"somebody at {peer}")
+            return Visitor(f"somebody at {peer}", peer)
         raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
 
 
@@ -125,7 +131,8 @@ def _user_of_home_assistant(request: web.Request) -> Visitor:
     user_id = _header(request, "X-Remote-User-Id")
     name = _header(request, "X-Remote-User-Display-Name") or _header(request, "X-Remote-User-Name")
     session = f"{request.headers.get('X-Ingress-Path', '')}|{user_id}"
-    return Visitor(printable(name or user_id or "somebody in Home Assistant"), session)
+    shown = printable(name or user_id or "somebody in Home Assistant")
+    return Visitor(shown, _peer(request), session=session)
 
 
 def _header(request: web.Request, name: str) -> str:
@@ -147,11 +154,12 @@ def _peer(request: web.Request) -> str:
 def _check_host(host: str, own_name: str) -> None:
     """Refuse a name that a stranger may own: a page of his could talk to us (DNS rebinding)."""
     name, _ = _authority(host)
-    if name is None or not (_is_local(name) or name == own_name.lower()):
+    if name is None or not (is_local(name) or name == own_name.lower()):
         raise Refused("bad_host", "Open the gateway by its address or its local name.", 403)
 
 
-def _is_local(name: str) -> bool:
+def is_local(name: str) -> bool:
+    """Tell whether a name is an address, or one that no public DNS answers for."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

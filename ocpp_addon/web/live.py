@@ -68,6 +68,10 @@ class Live:
         self._changed: set[str] = set()
         self._health: dict[str, Any] | None = None
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return where viewers connect."""
+        return [web.get("/api/live", self.handle)]
+
     async def run(self) -> NoReturn:
         """Tell of changes, a moment later and together; until cancelled."""
         while True:

@@ -1,4 +1,4 @@
-"""The HTTP server: it listens, lets the guard judge, and turns every error into JSON."""
+"""The HTTP server: it listens, lets the guard judge, and turns every error into JSON or a page."""
 
 import asyncio
 import logging
@@ -11,11 +11,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.text import printable
+from ocpp_addon.web.actions import Actions
 from ocpp_addon.web.api import BODY_LIMIT, Api, answer
 from ocpp_addon.web.backend import Backend, Refused
+from ocpp_addon.web.charger_pages import ChargerPages
+from ocpp_addon.web.configuration import Configurations
 from ocpp_addon.web.guard import INGRESS_PEER, READS, VISITOR, Guard, is_form
 from ocpp_addon.web.live import Live
 from ocpp_addon.web.logins import Logins
+from ocpp_addon.web.pages import Pages
+from ocpp_addon.web.renderer import Renderer
+from ocpp_addon.web.sign_in import SignIn
+from ocpp_addon.web.site import Site, is_page
+from ocpp_addon.web.views import views
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
@@ -37,7 +45,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebServer:
-    """Serve the API while entered; `port` is the one that it got."""
+    """Serve the pages and the API while entered; `port` is the one that it got."""
 
     def __init__(
         self,
@@ -51,18 +59,25 @@ class WebServer:
     ) -> None:
         self.port = port
         self._host = INGRESS_HOST if ingress else host
-        self._guard = Guard(ingress, Logins(token), ingress_peer, host)
-        self._live = Live(backend, {})
-        self._api = Api(backend)
+        logins, renderer, configurations = Logins(token), Renderer(), Configurations()
+        self._guard = Guard(ingress, logins, ingress_peer, host)
+        self._live = Live(backend, views(renderer, backend))
+        self._site = Site(backend, logins, self._live, renderer)
+        self._parts = (
+            Api(backend),
+            Pages(self._site),
+            ChargerPages(self._site, configurations),
+            Actions(self._site, configurations),
+            SignIn(self._site),
+        )
         backend.listen(self._live)
         self._waiting: dict[web.RequestHandler, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> Self:
         http_log.addFilter(_is_ours)
-        app = web.Application(
-            client_max_size=BODY_LIMIT, middlewares=[self._told_in_json, self._guarded]
-        )
-        app.add_routes([*self._api.routes(), web.get("/api/live", self._live.handle)])
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[self._told, self._guarded])
+        for part in (*self._parts, self._live):
+            app.add_routes(part.routes())
         app.on_response_prepare.append(_harden)
         self._runner = web.AppRunner(
             app,
@@ -114,34 +129,32 @@ class WebServer:
         protocol.force_close()
 
     @web.middleware
-    async def _told_in_json(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _told(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Tell of every error, a person on a page and a program in JSON."""
         timer = self._waiting.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
         try:
             return await handler(request)
-        except Refused as refused:
-            headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
-            return _error(refused.status, refused.code, str(refused), headers)
-        except web.HTTPException as error:
-            allow = error.headers.get("Allow")
-            phrase = HTTPStatus(error.status).phrase
-            code = phrase.lower().replace(" ", "_")
-            headers = {"Allow": allow} if allow else {}
-            return _error(error.status, code, _SENTENCES.get(error.status, phrase), headers)
-        except StorageError as error:
-            return _error(503, "unavailable", str(error))
-        except GatewayError as error:
-            return _error(409, "refused", str(error))
+        except (GatewayError, web.HTTPException) as error:
+            status, code, sentence = _explained(error)
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+            if isinstance(error, web.HTTPException) and "Allow" in error.headers:
+                headers["Allow"] = error.headers["Allow"]
         except Exception:
             log.exception("%s %s has failed", request.method, printable(request.path))
-            return _error(500, "internal", "The gateway made a mistake: see its log.")
+            status, code, headers = 500, "internal", {}
+            sentence = "The gateway made a mistake: see its log."
+        if is_page(request):
+            return self._site.error(request, status, sentence)
+        return answer({"error": {"code": code, "description": sentence}}, status, headers)
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         visitor = request[VISITOR] = self._guard.check(request)
-        if is_form(request):
+        if is_form(request):  # it says itself in the log what came of it
             await self._guard.check_form(request, visitor)
+            return await handler(request)
         if request.method in READS:
             return await handler(request)
         outcome = "has failed"
@@ -171,11 +184,19 @@ class _Refusal(asyncio.Protocol):
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
 
 
-def _error(
-    status: int, code: str, description: str, headers: dict[str, str] | None = None
-) -> web.Response:
-    return answer({"error": {"code": code, "description": description}}, status, headers)
+def _explained(error: GatewayError | web.HTTPException) -> tuple[int, str, str]:
+    """Return status, code and sentence for an error."""
+    match error:
+        case Refused():
+            return error.status, error.code, str(error)
+        case web.HTTPException():
+            phrase = HTTPStatus(error.status).phrase
+            sentence = _SENTENCES.get(error.status, phrase)
+            return error.status, phrase.lower().replace(" ", "_"), sentence
+        case StorageError():
+            return 503, "unavailable", str(error)
+    return 409, "refused", str(error)

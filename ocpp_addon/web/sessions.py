@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,21 @@ def totals(sessions: Iterable[Mapping[str, Any]]) -> Totals:
         sum(session["energy_wh"] or 0 for session in known),
         round(sum(_hours(session) or 0 for session in known), 2),
     )
+
+
+def grouped(
+    sessions: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
+) -> dict[str, Totals]:
+    """Add up sessions by what `key` makes of each, in the order in which they come."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for session in sessions:
+        groups.setdefault(key(session), []).append(session)
+    return {name: totals(members) for name, members in groups.items()}
+
+
+def month_of(session: Mapping[str, Any]) -> str:
+    """Return the month in which a session began, as it is where the gateway runs."""
+    return f"{datetime.fromisoformat(session['started_at']).astimezone():%Y-%m}"
 
 
 def as_csv(sessions: Iterable[Mapping[str, Any]]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -11,8 +12,10 @@ import pytest
 from yarl import URL
 
 from ocpp_addon.ocpp.messages import CallError, CallResult
+from ocpp_addon.ocpp.version import V16
+from ocpp_addon.schemas import load_schema
 from ocpp_addon.web import server as module
-from ocpp_addon.web.backend import Listener, Refused, SessionChoice, TagEntry
+from ocpp_addon.web.backend import Listener, Refused, Sample, SessionChoice, TagEntry
 from ocpp_addon.web.server import WebServer
 
 WRITE = {"X-Requested-With": "ocpp-gateway"}
@@ -30,6 +33,7 @@ FRAME: dict[str, Any] = {
     "id": "1",
     "action": "Heartbeat",
     "payload": {},
+    "publish": None,
 }
 TAG = {"idTag": "card", "status": "Accepted", "name": "Anna", "parent": None, "expiry": None}
 ATTEMPT = {
@@ -66,7 +70,15 @@ class FakeBackend:
     known: set[str] = field(default_factory=lambda: {"RDAM 123"})
     online: set[str] = field(default_factory=lambda: {"RDAM 123"})
 
+    frames: list[dict[str, Any]] = field(default_factory=lambda: [FRAME])
+    measured: list[Sample] = field(default_factory=list)
+    refusal: Refused | None = None
     listener: Listener | None = None
+
+    @property
+    def changes(self) -> list[tuple[Any, ...]]:
+        """What it was asked to do, without what it was asked to tell."""
+        return [one for one in self.asked if one[0] != "sessions"]
 
     def listen(self, listener: Listener) -> None:
         self.listener = listener
@@ -111,6 +123,17 @@ class FakeBackend:
                     "error": None,
                     "info": None,
                     "updated": "2026-11-24T17:05:00.000Z",
+                    "plugged_in": True,
+                    "charging": True,
+                    "power": 7360.0,
+                    "energy_wh": 123456.0,
+                    "current_limit": 16.0,
+                    "session": {
+                        "transaction_id": 7,
+                        "tag": "card",
+                        "started_at": "2026-11-24T17:00:00.000Z",
+                        "energy_wh": 1234.0,
+                    },
                 }
             ],
         }
@@ -127,8 +150,16 @@ class FakeBackend:
             raise Refused("other_connection", "It has connected anew.", 409)
         self.asked.append(("approve", charger_id, connection))
 
+    async def refuse(self, charger_id: str) -> None:
+        self.asked.append(("refuse", charger_id))
+
     async def disconnect(self, charger_id: str) -> bool:
         return charger_id in self.online
+
+    async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
+        self.asked.append(("set", charger_id, connector, key, value))
+        if self.refusal is not None:
+            raise self.refusal
 
     async def call(
         self, charger_id: str, action: str, payload: dict[str, Any]
@@ -136,11 +167,8 @@ class FakeBackend:
         self.asked.append(("call", charger_id, action, payload))
         return self.outcome
 
-    async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
-        self.asked.append(("set", charger_id, connector, key, value))
-
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
-        return [FRAME] if charger_id in self.known else None
+        return self.frames if charger_id in self.known else None
 
     async def tags(self) -> list[dict[str, Any]]:
         return [TAG]
@@ -157,6 +185,27 @@ class FakeBackend:
     async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
         self.asked.append(("sessions", choice))
         return [SESSION]
+
+    async def samples(
+        self, charger_id: str, since: datetime, until: datetime | None
+    ) -> list[Sample]:
+        return self.measured
+
+    def actions(self, charger_id: str) -> list[str]:
+        return ["ChangeConfiguration", "GetConfiguration", "Reset"]
+
+    def schema(self, charger_id: str, action: str) -> dict[str, Any] | None:
+        return load_schema(V16, action) if action in self.actions(charger_id) else None
+
+    async def places(self) -> dict[str, Any]:
+        return {
+            "addresses": ("192.168.1.2",),
+            "names": ("homeassistant.local",),
+            "port": 33033,
+            "tls_port": None,
+            "unknown_chargers": "ask",
+            "tag_policy": "accept",
+        }
 
 
 @dataclass

@@ -243,7 +243,7 @@ async def test_the_body_limit(
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", "/api", 404, "not_found"),
         ("GET", "/api/chargers/", 404, "not_found"),
         ("GET", "/api/chargers/nobody", 404, "not_found"),

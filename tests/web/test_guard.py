@@ -160,7 +160,7 @@ async def test_hosts(serve: Serve, browse: Browse, host: str, right: bool) -> No
 async def test_the_name_that_it_listens_on_is_its_own(
     serve: Serve, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocpp_addon.web.guard._is_local", lambda name: False)
+    monkeypatch.setattr("ocpp_addon.web.guard.is_local", lambda name: False)
     browser = browse(await serve(host="Localhost"))
     for name, status in [("localhost", 200), ("LOCALHOST:8099", 200), ("other", 403)]:
         assert (await browser.ask("GET", "/api/tags", headers={"Host": name})).status == status

@@ -44,7 +44,11 @@ async def test_it_names_every_call_and_no_other(backend: FakeBackend) -> None:
             for route in resource
             if isinstance(resource, web.Resource) and route.method != "HEAD"
         }
-    api = {(path, method) for path, method in routes if path.startswith(("/api/", "/health", "/m"))}
+    api = {
+        (path, method)
+        for path, method in routes
+        if path.startswith(("/api/", "/health", "/metrics"))
+    }
     assert api == set(OPERATIONS)
 
 

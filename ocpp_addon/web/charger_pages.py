@@ -1,0 +1,216 @@
+"""The pages about one charger: its state, its messages, commands for it and its plots."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from ocpp_addon import __version__
+from ocpp_addon.ocpp import jsontext
+from ocpp_addon.ocpp.messages import CallError, CallResult
+from ocpp_addon.ocpp.redaction import HIDDEN, redacted
+from ocpp_addon.text import printable, utc
+from ocpp_addon.web import call_form, chart, frames, orders
+from ocpp_addon.web.backend import Refused, Sample, SessionChoice
+from ocpp_addon.web.configuration import Configurations
+from ocpp_addon.web.guard import VISITOR
+from ocpp_addon.web.notices import Notice
+from ocpp_addon.web.site import Form, Site, form_of, place
+
+log = logging.getLogger(__name__)
+
+SESSIONS_SHOWN = 10
+DAY = timedelta(days=1)
+PLOTS = {"power": "kW", "energy": "kWh"}
+
+
+class ChargerPages:
+    """Serve them."""
+
+    def __init__(self, site: Site, configurations: Configurations) -> None:
+        self._site = site
+        self._backend = site.backend
+        self._configurations = configurations
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return where each page lives."""
+        return [
+            web.get("/charger", self.charger),
+            web.get("/messages", self.messages),
+            web.get("/messages.jsonl", self.export),
+            web.get("/call", self.call),
+            web.post("/send", self.send),
+            web.get("/chart.svg", self.chart),
+        ]
+
+    async def charger(self, request: web.Request) -> web.Response:
+        """Show one charger."""
+        charger_id = request.query.get("id", "")
+        charger = self._site.charger(charger_id)
+        found = await self._backend.sessions(SessionChoice(charger=charger_id))
+        samples = await self._backend.samples(charger_id, datetime.now(UTC) - DAY, None)
+        return self._site.page(
+            request,
+            "charger.html",
+            view="charger",
+            charger_id=charger_id,
+            charger=charger,
+            sessions=found[:SESSIONS_SHOWN],
+            now=utc(datetime.now(UTC)),
+            summaries={what: _in_words(_points(samples, what), what) for what in PLOTS},
+            keys=self._configurations.keys(charger_id),
+            read_at=self._configurations.read_at(charger_id),
+        )
+
+    async def messages(self, request: web.Request) -> web.Response:
+        """Show the last frames, newest first."""
+        charger_id = request.query.get("charger", "")
+        words, only = request.query.get("q", ""), request.query.get("only", "")
+        found = [frames.shown(frame) for frame in reversed(self._frames(charger_id))]
+        return self._site.page(
+            request,
+            "messages.html",
+            view="messages",
+            charger_id=charger_id,
+            q=words,
+            only=only,
+            filters=frames.FILTERS,
+            frames=[
+                frame
+                for frame in found
+                if only in ("", *frame["kinds"])
+                and words.lower() in f"{frame.get('action')} {frame['frame']}".lower()
+            ],
+        )
+
+    async def export(self, request: web.Request) -> web.Response:
+        """Give the last frames as a file, secrets hidden."""
+        charger = self._site.charger(request.query.get("charger", ""))
+        names = ("id", "vendor", "model", "firmware", "protocol", "offered_subprotocols")
+        head = {"gateway": __version__, **{name: charger[name] for name in names}}
+        text = frames.as_lines(head, self._frames(charger["id"]))
+        headers = {"Content-Disposition": 'attachment; filename="messages.jsonl"'}
+        return web.Response(text=text, content_type="application/jsonl", headers=headers)
+
+    async def call(self, request: web.Request) -> web.Response:
+        """Show the form for a command, filled in like an earlier one if that is asked for."""
+        charger_id, action = request.query.get("charger", ""), request.query.get("action", "")
+        self._site.charger(charger_id)
+        notice, payload = self._site.notice(request), {}
+        if notice is not None and notice.payload is not None:
+            payload = notice.payload
+        elif like := request.query.get("like"):
+            for frame in self._frames(charger_id):
+                if frame["publish"] is not None and str(frame["id"]) == like:
+                    action, payload = frame["action"], frame["payload"]
+        schema = self._backend.schema(charger_id, action) if action else None
+        fields = None if schema is None else call_form.fields(schema)
+        return self._site.page(
+            request,
+            "call.html",
+            charger_id=charger_id,
+            actions=self._backend.actions(charger_id),
+            action=action,
+            fields=fields,
+            values=call_form.filled(payload, fields or []),
+            payload=payload,
+            notice=notice,
+        )
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Send a command, filled in by fields or as JSON, and show what came of it."""
+        form = await form_of(request)
+        charger_id, action = form["charger"], form["action"]
+        self._site.charger(charger_id)
+        payload: dict[str, Any] = {}
+        try:
+            payload = self._payload(charger_id, action, form)
+            outcome = await self._backend.call(charger_id, action, payload)
+        except Refused as refused:
+            notice = Notice(str(refused), good=False, payload=payload)
+        else:
+            notice = Notice(
+                orders.in_words(action, outcome),
+                good=orders.is_fine(outcome),
+                payload=redacted(payload),
+                outcome=redacted(_told(outcome)),
+            )
+        who, told = request[VISITOR].name, printable(notice.text, 200)
+        log.info("%s of %s by %s: %s", printable(action), printable(charger_id), who, told)
+        return self._site.back(place("call", charger=charger_id, action=action), notice)
+
+    async def chart(self, request: web.Request) -> web.Response:
+        """Draw power or energy over a time, by default the last 24 hours."""
+        charger_id, what = request.query.get("charger", ""), request.query.get("what", "")
+        self._site.charger(charger_id)
+        if what not in PLOTS:
+            raise Refused("bad_plot", "There are plots of power and of energy.", 400)
+        until = _moment(request, "until") or datetime.now(UTC)
+        since = _moment(request, "since") or until - DAY
+        samples = await self._backend.samples(charger_id, since, until)
+        points = _points(samples, what)
+        drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until)
+        # The style of the drawing is inline; as an image it runs nothing and loads nothing.
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return web.Response(body=drawn, content_type="image/svg+xml", headers=headers)
+
+    def _payload(self, charger_id: str, action: str, form: Form) -> dict[str, Any]:
+        if "payload" in form:
+            payload = _written(form["payload"])
+        else:
+            schema = self._backend.schema(charger_id, action)
+            if schema is None:
+                raise Refused("bad_action", "There is no such command.", 400)
+            given = {key.removeprefix("f."): text for key, text in form.items() if key[:2] == "f."}
+            payload = call_form.payload(schema, given)
+        if HIDDEN in jsontext.dump(payload):
+            raise Refused("hidden", f"Type what is hidden ({HIDDEN}) before you send it.", 400)
+        return payload
+
+    def _frames(self, charger_id: str) -> list[dict[str, Any]]:
+        found = self._backend.messages(charger_id)
+        if found is None:
+            raise Refused("not_found", "There is no such charger.", 404)
+        return found
+
+
+def _written(text: str) -> dict[str, Any]:
+    try:
+        payload = jsontext.load(text or "{}")
+    except ValueError:
+        raise Refused("bad_json", "The payload is not JSON.", 400) from None
+    if not isinstance(payload, dict):
+        raise Refused("bad_json", "The payload must be a JSON object.", 400)
+    return payload
+
+
+def _told(outcome: CallResult | CallError) -> dict[str, Any]:
+    return outcome.payload if isinstance(outcome, CallResult) else outcome.details
+
+
+def _points(samples: list[Sample], what: str) -> list[chart.Point]:
+    """Return what is plotted, in thousands: power, or energy since the first sample."""
+    values = [(one.at, one.power if what == "power" else one.energy) for one in samples]
+    known = [(at, value / 1000) for at, value in values if value is not None]
+    first = known[0][1] if known and what == "energy" else 0
+    return [(at, round(value - first, 3)) for at, value in known]
+
+
+def _in_words(points: list[chart.Point], what: str) -> str:
+    if not points:
+        return "no samples yet"
+    unit = PLOTS[what]
+    return f"last {points[-1][1]:g} {unit}, at most {max(value for _, value in points):g} {unit}"
+
+
+def _moment(request: web.Request, name: str) -> datetime | None:
+    text = request.query.get(name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused("bad_time", f"{name}: a time is expected.", 400) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,214 @@
+"use strict";
+// Live updates, copying and small comforts. Every page works without this file.
+(() => {
+  const body = document.body;
+  const status = document.getElementById("live");
+
+  // Times in the reader's own zone and spelling; a day only where it is not today.
+  function spelled(time) {
+    const moment = new Date(time.dateTime);
+    if (isNaN(moment)) return time.textContent;
+    const clock = moment.toLocaleTimeString([], {
+      hour: "2-digit", minute: "2-digit", second: "2-digit",
+      ...("millis" in time.dataset ? { fractionalSecondDigits: 3 } : {}),
+    });
+    const today = moment.toDateString() === new Date().toDateString();
+    return today ? clock : `${moment.toLocaleDateString()} ${clock}`;
+  }
+
+  // Make what the server sent fit this page: times, tokens, and what needs scripts.
+  function prepare(root) {
+    for (const time of root.querySelectorAll("time[datetime]")) time.textContent = spelled(time);
+    for (const field of root.querySelectorAll("input[name=form_token]")) {
+      field.setAttribute("value", body.dataset.token);
+    }
+    for (const hidden of root.querySelectorAll("[data-script]")) hidden.hidden = false;
+  }
+
+  // Change an element into another in place, so that focus, open details and what somebody
+  // types right now stay as they are.
+  function morph(old, fresh) {
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    for (const { name } of [...old.attributes]) {
+      if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    const named = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+    let spot = old.firstChild;
+    for (const node of [...fresh.childNodes]) {
+      let same = node.id ? named.get(node.id) : spot && !spot.id ? spot : null;
+      if (same && same.nodeName !== node.nodeName) same = null;
+      if (!same) old.insertBefore(node, spot);
+      else {
+        if (same === spot) spot = spot.nextSibling;
+        else old.insertBefore(same, spot);
+        morph(same, node);
+      }
+    }
+    while (spot) {
+      const next = spot.nextSibling;
+      spot.remove();
+      spot = next;
+    }
+  }
+
+  function parts(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    prepare(template.content);
+    return [...template.content.children];
+  }
+
+  // Return whether a fresh part has its place on this page.
+  function update(fresh) {
+    const old = document.getElementById(fresh.id);
+    if (!old || old.dataset.kind !== fresh.dataset.kind) return false;
+    morph(old, fresh);
+    return true;
+  }
+
+  let reloading = false;
+  async function reload() {
+    if (reloading) return;
+    reloading = true;
+    await new Promise((done) => setTimeout(done, 300));
+    reloading = false;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      body.dataset.token = page.body.dataset.token;
+      prepare(page);
+      for (const part of page.querySelectorAll("[data-live]")) {
+        if (!part.parentElement.closest("[data-live]")) update(document.importNode(part, true));
+      }
+      prepare(document);
+      filter();
+    } catch {
+      // The connection is away; it reloads when it is back.
+    }
+  }
+
+  // The messages: newest first, filtered as one types, paused on demand.
+  const frames = document.getElementById("frames");
+  const search = document.getElementById("q");
+  const only = document.getElementById("only");
+  const pause = document.getElementById("pause");
+  const FRAMES = 200;
+  let held = [];
+
+  function filter() {
+    if (!frames) return;
+    const words = search.value.toLowerCase();
+    let shown = 0;
+    for (const item of frames.children) {
+      const kinds = item.dataset.kinds.split(" ");
+      const fits = !only.value || kinds.includes(only.value);
+      item.hidden = !fits || !item.textContent.toLowerCase().includes(words);
+      if (!item.hidden) shown += 1;
+    }
+    document.getElementById("silence").hidden = shown > 0;
+  }
+
+  function isPaused() {
+    return pause.getAttribute("aria-pressed") === "true";
+  }
+
+  function addFrame(html) {
+    for (const fresh of parts(html)) {
+      if (document.getElementById(fresh.id)) continue;
+      fresh.classList.add("fresh");
+      frames.prepend(fresh);
+    }
+    while (frames.children.length > FRAMES) frames.lastElementChild.remove();
+    filter();
+  }
+
+  if (frames) {
+    search.addEventListener("input", filter);
+    only.addEventListener("change", filter);
+    search.form.addEventListener("submit", (event) => event.preventDefault());
+    pause.addEventListener("click", () => {
+      pause.setAttribute("aria-pressed", String(!isPaused()));
+      pause.textContent = isPaused() ? "Go on" : "Pause";
+      if (!isPaused()) held.splice(0).forEach(addFrame);
+    });
+  }
+
+  // Live updates.
+  let patience = 1000;
+  function follow() {
+    const url = new URL("api/live", document.baseURI);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("view", body.dataset.view);
+    url.searchParams.set("since", body.dataset.version);
+    if (body.dataset.charger) url.searchParams.set("charger", body.dataset.charger);
+    const socket = new WebSocket(url);
+    socket.onopen = () => {
+      patience = 1000;
+      status.textContent = "Live";
+      status.classList.add("on");
+    };
+    socket.onmessage = (message) => {
+      const event = JSON.parse(message.data);
+      if (event.event === "reload") {
+        if (!pause || !isPaused()) reload();
+      } else if (event.event === "frame") {
+        if (isPaused()) held = [...held, event.html].slice(-FRAMES);
+        else addFrame(event.html);
+      } else if (event.event === "html") {
+        for (const fresh of parts(event.html)) if (!update(fresh)) reload();
+      }
+    };
+    socket.onclose = () => {
+      status.textContent = "Not live, connecting again …";
+      status.classList.remove("on");
+      body.dataset.version = "-1"; // whatever was missed
+      setTimeout(follow, patience);
+      patience = Math.min(patience * 2, 30000);
+    };
+  }
+
+  // Copying works without a secure context too.
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const field = document.createElement("textarea");
+      field.value = text;
+      body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    await copy(button.dataset.copy);
+    const label = button.innerHTML;
+    button.textContent = "Copied";
+    setTimeout(() => (button.innerHTML = label), 1500);
+  });
+
+  document.addEventListener("submit", (event) => {
+    event.submitter?.setAttribute("aria-busy", "true");
+  });
+
+  // A notice is shown once: the address bar shall not keep its key.
+  const address = new URL(location.href);
+  if (address.searchParams.has("notice")) {
+    address.searchParams.delete("notice");
+    history.replaceState(null, "", address);
+  }
+
+  prepare(document);
+  filter();
+  if (body.dataset.view) follow();
+})();

@@ -1,0 +1,66 @@
+"""What each page is told of events: parts of itself made anew, or to load itself again."""
+
+from typing import Any
+
+from ocpp_addon.web.backend import Backend
+from ocpp_addon.web.frames import shown
+from ocpp_addon.web.live import Event, View
+from ocpp_addon.web.renderer import Renderer
+
+ATTEMPTS_SHOWN = 50
+
+RELOAD: Event = {"event": "reload"}
+_ABOUT_SESSIONS = frozenset(
+    {"Authorize", "StartTransaction", "StopTransaction", "TransactionEvent"}
+)
+
+
+def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
+    """Return the views by name."""
+
+    def part(template: str, macro: str, *arguments: object) -> Event:
+        return {"event": "html", "html": renderer.part(template, macro, *arguments)}
+
+    def overview(event: Event, charger_id: str | None) -> Event | None:
+        match event:
+            case {"event": "charger", "charger": charger}:
+                return part("parts.html", "card", charger)
+            case {"event": "health", "health": health}:
+                return part("parts.html", "health", health)
+            case {"event": "forgotten"}:
+                return RELOAD
+        return None
+
+    def connect(event: Event, charger_id: str | None) -> Event | None:
+        match event:
+            case {"event": "attempt"}:
+                return part("parts.html", "attempts", backend.attempts()[:ATTEMPTS_SHOWN])
+            case {"event": "health", "health": health}:
+                return part("parts.html", "health", health)
+        return None
+
+    def charger(event: Event, charger_id: str | None) -> Event | None:
+        match event:
+            case {"event": "charger", "charger": charger}:
+                return part("state.html", "state", charger)
+            case {"event": "forgotten"}:
+                return RELOAD
+        return sessions(event, charger_id)
+
+    def messages(event: Event, charger_id: str | None) -> Event | None:
+        if event["event"] != "message":
+            return None
+        row = renderer.part("parts.html", "frame", event["charger"], shown(event["message"]))
+        return {"event": "frame", "html": row}
+
+    def sessions(event: Event, charger_id: str | None) -> Event | None:
+        message: dict[str, Any] = event.get("message", {})
+        return RELOAD if message.get("action") in _ABOUT_SESSIONS else None
+
+    return {
+        "overview": View(overview),
+        "connect": View(connect),
+        "charger": View(charger, dialogue=True),
+        "messages": View(messages, dialogue=True),
+        "sessions": View(sessions, dialogue=True),
+    }

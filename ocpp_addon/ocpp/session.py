@@ -196,6 +196,7 @@ class Session:
         # The same id again is a new message: what is remembered of the old one must not bind it.
         self._answered.pop(call.unique_id, None)
         if self.pending:
+            self._settle_ourselves(call)  # although it may be approved before it is answered
             held: list[Effect] = []
             if call.action in TRANSACTION_ACTIONS:
                 held.append(Hold(call, frame.repairs, warnings))

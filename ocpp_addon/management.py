@@ -216,7 +216,8 @@ class Management:
         self, charger_id: str, since: datetime, until: datetime | None
     ) -> list[Sample]:
         """Return what a charger measured, all connectors together, oldest first."""
-        return []
+        points = await self._home.plot.find(charger_id, since, until)
+        return [Sample(point.at, point.power, point.energy) for point in points]
 
     def actions(self, charger_id: str) -> list[str]:
         """Return the commands of the version that a charger speaks, or 1.6 while it is away."""

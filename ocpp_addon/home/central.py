@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from ocpp_addon.database import Database
@@ -17,6 +17,7 @@ from ocpp_addon.home.events import Event, Tell
 from ocpp_addon.home.habits import HabitBook
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.orders import Situation
+from ocpp_addon.home.plot import Plot
 from ocpp_addon.home.scans import Scans
 from ocpp_addon.home.sessions import Sessions
 from ocpp_addon.home.states import States
@@ -40,6 +41,7 @@ class CentralSystem:
         *Transactions.TABLES,
         *States.TABLES,
         *HabitBook.TABLES,
+        *Plot.TABLES,
     )
 
     def __init__(
@@ -57,6 +59,7 @@ class CentralSystem:
         self.tags = tags
         self.states = states
         self.sessions = Sessions(database, journal, states)
+        self.plot = Plot(database, states)
         self.habits = habits
         self._transactions = transactions
         self._journal = journal
@@ -91,11 +94,13 @@ class CentralSystem:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._journal.run(), name="journal")
             tasks.create_task(self.states.run(), name="states")
+            tasks.create_task(self.plot.run(), name="plot")
 
     async def close(self) -> None:
         """Write what still waits; StorageError when the disk refuses."""
         self.states.save_all()
         await self._journal.flush()
+        await self.plot.write(datetime.now(UTC))
 
     def received(
         self,
@@ -189,6 +194,7 @@ class CentralSystem:
         self.habits.forget(charger_id)
         self._clocks.forget(charger_id)
         self.states.forget(charger_id)
+        self.plot.forget(charger_id)
 
     async def situation(
         self, charger_id: str, version: Version, connector: int, now: datetime

@@ -92,6 +92,10 @@ class States:
         """Return one state."""
         return self._states.get(charger_id, {}).get(number)
 
+    def charger_ids(self) -> list[str]:
+        """Return the chargers that have states."""
+        return list(self._states)
+
     def known(self) -> Iterator[Key]:
         """Return charger and number of every state."""
         for charger_id, found in self._states.items():

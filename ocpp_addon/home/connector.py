@@ -160,6 +160,8 @@ class ConnectorState:
             return
         self.run = run = Run.of(session)
         self.meter_start = session.meter_start
+        if self.meaning.bias:  # it counts from the start of each session
+            self.meaning = Meaning(bias=float(session.meter_start or 0))
         start, known = session.meter_start, self.register.raw is not None
         # Without other readings a start of 0 may stand for "no idea".
         if start is not None and (start or known):
@@ -304,7 +306,8 @@ class ConnectorState:
     ) -> None:
         """Take a reading, in Wh without `unit`, of a meter value during `run` or of its stop."""
         starts = [float(self.meter_start)] if self.meter_start else []
-        means = meaning(number, unit or "wh", self.register.raw, starts, self.meaning)
+        written = "wh" if unit is None else unit
+        means = meaning(number, written, self.register.raw, starts, self.meaning)
         if unit is not None:
             self.meaning = means
         first = self.register.raw is None

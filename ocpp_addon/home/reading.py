@@ -36,7 +36,10 @@ def meaning(
     """
     if last is None or now.fits(number, last):
         return now
-    scales = {"": (1.0, 1000.0), "kwh": (1.0, 0.001)}.get(unit, (1.0,))
-    possible = [Meaning(scale) for scale in scales] + [Meaning(bias=start) for start in starts]
-    best = min(possible, key=lambda one: abs(one.wh(number) - last))
-    return best if best.fits(number, last) else now
+    possible = [AS_SAID]
+    if not unit and number % 1:  # kWh have decimals
+        possible.append(Meaning(scale=1000.0))
+    if unit == "kwh":
+        possible.append(Meaning(scale=0.001))
+    possible += [Meaning(bias=start) for start in starts]
+    return next((one for one in possible if one.fits(number, last)), now)

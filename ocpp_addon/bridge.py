@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +14,11 @@ from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.errors import StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mishaps import Mishaps
-from ocpp_addon.mqtt import payload, shelf
+from ocpp_addon.mqtt import payload
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Incoming
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.retained import Retained
-from ocpp_addon.mqtt.shelf import Outgoing
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.effects import (
     Answer,
@@ -34,25 +31,14 @@ from ocpp_addon.ocpp.effects import (
     report,
 )
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Send
-from ocpp_addon.ocpp.session import TRANSACTION_ACTIONS
 from ocpp_addon.ocpp.version import Version
-from ocpp_addon.text import printable, utc
+from ocpp_addon.text import printable
+from ocpp_addon.upstream import Asker, Upstream, new_id
 
 log = logging.getLogger(__name__)
 
 HANDLED_LIMIT = 1024  # commands remembered, so that a redelivery is not executed again
 ONLINE, OFFLINE = b"online", b"offline"
-
-_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, shelf.TRANSACTION) | {"Heartbeat": shelf.HEARTBEAT}
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who gave a command, and where the outcome goes besides the charger's own topics."""
-
-    response_topic: str | None = None
-    correlation: bytes | None = None
-    settled: Callable[[CallResult | CallError], None] | None = None
 
 
 class Bridge:
@@ -74,6 +60,7 @@ class Bridge:
         self.on_order: Callable[[str, str, str, bytes], None] = _ignore_order
         self.spawn: Callable[[Coroutine[Any, Any, None], str], object]  # set by the gateway, too
         self._topics = topics
+        self._upstream = Upstream(topics, outbox)
         self._broker = broker
         self._outbox = outbox
         self._retained = retained
@@ -125,14 +112,7 @@ class Bridge:
     async def publish(self, connection: Connection, effect: Publish) -> None:
         """Publish a message of a charger and return once it is safe."""
         message = effect.message
-        safe = self._outbox.post(
-            self._upstream(
-                connection.charger_id,
-                message,
-                effect.action,
-                _marks(effect.repairs, effect.warnings, late=effect.late),
-            )
-        )
+        safe = self._upstream.publish(connection.charger_id, effect)
         if isinstance(message, Call | Send):
             await asyncio.sleep(0)  # let it leave first: the broker works while we look at it
             version = connection.session.version
@@ -142,8 +122,7 @@ class Bridge:
 
     async def hold(self, connection: Connection, effect: Hold) -> None:
         """Keep a message of a charger that waits for approval."""
-        marks = _marks(effect.repairs, effect.warnings)
-        await self._outbox.hold(self._upstream(connection.charger_id, effect.call, None, marks))
+        await self._upstream.hold(connection.charger_id, effect)
 
     async def answer(self, connection: Connection, effect: Answer) -> CallResult | CallError:
         """Let the built-in central system answer."""
@@ -171,18 +150,16 @@ class Bridge:
         with self._mishaps.contained("understanding an answer"):
             self._home.answered(connection.charger_id, version, call, response, now)
         if effect.built_in:
-            topic = self._topics.answer(connection.charger_id, response, call.action)
-            self._outbox.post(
-                self._outgoing(connection.charger_id, topic, response, call.action, ())
-            )
+            self._upstream.answered(connection.charger_id, call, response)
 
     def settle(self, connection: Connection, effect: Settle) -> None:
         """Report the outcome of a command."""
-        marks = _marks(effect.repairs, effect.warnings)
-        self._settle(connection.charger_id, effect.command, effect.outcome, marks)
+        self._upstream.settle(connection.charger_id, effect)
+        call, outcome = effect.command.call, effect.outcome
         version, now = connection.session.version, datetime.now(UTC)
-        self._home.settled(connection.charger_id, version, effect.command.call, effect.outcome, now)
-        key = _accepted_key(effect.command.call, effect.outcome)
+        with self._mishaps.contained("understanding an outcome"):
+            self._home.settled(connection.charger_id, version, call, outcome, now)
+        key = _accepted_key(call, outcome)
         if key is not None:
             self.spawn(self._expect_key(connection.charger_id, key), "new password")
 
@@ -321,65 +298,8 @@ class Bridge:
     def _report(
         self, charger_id: str, call: Call, reason: Reason, text: object, asker: Asker
     ) -> None:
-        self._settle(charger_id, Command(call, asker), report(call, reason, str(text)), ())
-
-    def _settle(
-        self,
-        charger_id: str,
-        command: Command,
-        outcome: CallResult | CallError,
-        marks: tuple[tuple[str, str], ...],
-    ) -> None:
-        action = command.call.action or None
-        self._outbox.post(self._upstream(charger_id, outcome, action, marks))
-        asker = command.origin
-        if not isinstance(asker, Asker):
-            return
-        if asker.response_topic and self._topics.may_respond_to(asker.response_topic):
-            self._outbox.post(
-                self._outgoing(
-                    charger_id, asker.response_topic, outcome, action, marks, asker.correlation
-                )
-            )
-        if asker.settled is not None:
-            asker.settled(outcome)
-
-    def _upstream(
-        self,
-        charger_id: str,
-        message: Message,
-        action: str | None,
-        marks: tuple[tuple[str, str], ...],
-    ) -> Outgoing:
-        topic = self._topics.upstream(charger_id, message, action)
-        replay_topic = self._topics.replay(charger_id, message, action)
-        return self._outgoing(charger_id, topic, message, action, marks, replay_topic=replay_topic)
-
-    def _outgoing(
-        self,
-        charger_id: str,
-        topic: str,
-        message: Message,
-        action: str | None,
-        marks: tuple[tuple[str, str], ...],
-        correlation: bytes | None = None,
-        replay_topic: str | None = None,
-    ) -> Outgoing:
-        added = (("received-at", utc(datetime.now(UTC))), ("message-id", new_id()))
-        rank = shelf.ORDINARY
-        if isinstance(message, Call | Send):
-            rank = _RANKS.get(message.action, shelf.ORDINARY)
-        elif action == "Heartbeat":
-            rank = shelf.HEARTBEAT
-        return Outgoing(
-            charger_id,
-            topic,
-            payload.write(message, action),
-            added + marks,
-            rank,
-            replay_topic,
-            correlation,
-        )
+        outcome = report(call, reason, str(text))
+        self._upstream.settle(charger_id, Settle(Command(call, asker), outcome))
 
 
 def _ignore_order(charger_id: str, connector: str, key: str, value: bytes) -> None:
@@ -395,18 +315,3 @@ def _accepted_key(call: Call, outcome: CallResult | CallError) -> bytes | None:
         return None
     accepted = outcome.payload.get("status") in ("Accepted", "RebootRequired")
     return value.encode("utf-8", "replace") if accepted and value else None
-
-
-def new_id() -> str:
-    """Return an id for a Call, of 32 characters."""
-    return secrets.token_hex(16)
-
-
-def _marks(
-    repairs: tuple[str, ...], warnings: tuple[str, ...], *, late: bool = False
-) -> tuple[tuple[str, str], ...]:
-    marks = [("late", "true")] if late else []
-    if repairs:
-        marks.append(("repaired", "; ".join(repairs)))
-    marks += [("warning", warning) for warning in warnings]
-    return tuple(marks)

@@ -109,7 +109,7 @@ class Management:
                 "set_aside": self._outbox.shelf.set_aside,
                 "dropped": self._outbox.shelf.dropped,
             },
-            "takeovers": self._endpoint.takeovers,
+            "takeovers": self._endpoint.take_over.count,
         }
 
     def chargers(self) -> list[dict[str, Any]]:

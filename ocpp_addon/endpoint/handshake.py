@@ -1,13 +1,16 @@
-"""What the headers of a charger's request say: OCPP version, credentials, origin. Pure."""
+"""What the headers of a charger's request say: version, credentials, origin, address. Pure."""
 
 import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from ocpp_addon.ocpp.version import V16, VERSIONS, Version
 
 LONGEST_CREDENTIALS = 1024  # characters of an Authorization header
+
+Network = IPv4Network | IPv6Network
 
 _SPOKEN = {version.subprotocol: version for version in VERSIONS}
 
@@ -77,6 +80,27 @@ def origin_allowed(origin: str | None) -> bool:
     Browsers send `http(s)://…` or `null`; libraries in chargers send nothing or `file://`.
     """
     return origin is None or origin.strip().lower() in {"", "file://"}
+
+
+def client_address(remote: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Return the address of a charger, which proxies of a `trusted` network may have forwarded.
+
+    `remote` is who connected, `forwarded` are the lines of X-Forwarded-For.
+    """
+    chain = [part.strip() for part in ",".join(forwarded).split(",") if part.strip()]
+    # From the nearest on: the first that is no trusted proxy is the client.
+    for address in reversed([*chain, remote]):
+        if not _is_in(address, trusted):
+            return address
+    return chain[0] if chain else remote
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
 
 
 def _decoded(header: str) -> bytes:

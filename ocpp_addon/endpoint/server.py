@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal, Self
 
 from aiohttp import web
@@ -25,7 +24,7 @@ from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.history import History
 from ocpp_addon.endpoint.liveness import Liveness
 from ocpp_addon.endpoint.passwords import Passwords
-from ocpp_addon.endpoint.throttle import Throttle
+from ocpp_addon.endpoint.takeover import TakeOver
 from ocpp_addon.ocpp.session import Policy, Session, Validate
 from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
@@ -35,10 +34,8 @@ log = logging.getLogger(__name__)
 LARGEST_MESSAGE = 128 * 1024  # bytes
 HANDSHAKE_TIMEOUT = 10.0  # seconds for the answer to a handshake to leave
 SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
-PROOF_OF_LIFE = 2.0  # seconds that the connection of an unprotected charger has to answer a ping
 TICK = 0.25  # seconds: how exact time-outs are
 HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
-CONTEST_LIMIT = 4  # newcomers with one id that may wait for the same decision
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class EndpointSettings:
     ping_interval: float
     heartbeat_interval: float
     reserved: frozenset[str]
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: tuple[handshake.Network, ...]
     policy: Policy
 
 
@@ -76,7 +73,7 @@ class Endpoint:
         self.attempts = Attempts()
         self.credentials = credentials
         self.connections: dict[str, Connection] = {}
-        self.takeovers = 0
+        self.take_over = TakeOver(self.connection)
         self._settings = settings
         self._passwords = passwords
         self._validate = validate
@@ -91,8 +88,6 @@ class Endpoint:
         )
         self._histories: dict[str, History] = {}
         self._last_seen: dict[str, datetime] = {}
-        self._takeover_throttle = Throttle(3, 60, 60)
-        self._contests: dict[str, tuple[asyncio.Lock, int]] = {}
         self._servers: list[asyncio.Server] = []
         self._waiting: list[lobby.Waiting] = []
         self._runner: web.AppRunner | None = None
@@ -251,7 +246,7 @@ class Endpoint:
             websocket.headers["Sec-WebSocket-Protocol"] = choice.spelling
         if choice.version is None:
             return await self._dismiss(request, websocket, admitted, address, choice.offered)
-        await self._make_way(admitted)
+        await self.take_over.decide(admitted)
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             try:
                 async with asyncio.timeout(SUBSCRIBE_PATIENCE):
@@ -331,58 +326,10 @@ class Endpoint:
             await websocket.close(code=1002, message=b"no common sub-protocol", drain=False)
         return websocket
 
-    async def _make_way(self, admitted: Admitted) -> None:
-        """Decide what becomes of an older connection with the same id; raises Refusal."""
-        charger_id = admitted.charger_id
-        lock, waiting = self._contests.get(charger_id, (asyncio.Lock(), 0))
-        if waiting >= CONTEST_LIMIT:
-            sentence = "Too many connections with this id at once."
-            raise Refusal(429, "takeover_throttled", sentence, charger_id, {"Retry-After": "10"})
-        self._contests[charger_id] = (lock, waiting + 1)
-        try:
-            async with lock:
-                await self._make_way_alone(admitted)
-        finally:
-            lock, waiting = self._contests.pop(charger_id)
-            if waiting > 1:
-                self._contests[charger_id] = (lock, waiting - 1)
-
-    async def _make_way_alone(self, admitted: Admitted) -> None:
-        charger_id = admitted.charger_id
-        older = self.connections.get(charger_id)
-        if older is None:
-            return
-        now = asyncio.get_running_loop().time()
-        wait = self._takeover_throttle.blocked(charger_id, now)
-        if wait:
-            sentence = "Connections with this id replace each other too often."
-            headers = {"Retry-After": str(int(wait) + 1)}
-            raise Refusal(429, "takeover_throttled", sentence, charger_id, headers)
-        if not admitted.authenticated and await older.is_alive(PROOF_OF_LIFE):
-            sentence = "Another connection with this id is alive."
-            raise Refusal(409, "other_connection_alive", sentence, charger_id)
-        self._takeover_throttle.count(charger_id, now)
-        self.takeovers += 1
-        log.warning("%s: a newer connection takes the place of the old", printable(charger_id))
-
     def _address(self, request: web.Request) -> str:
-        remote = request.remote or ""
-        if not self._settings.trusted_proxies:
-            return remote
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        chain = [part.strip() for part in forwarded.split(",") if part.strip()] + [remote]
-        # From the nearest on: the first that is no trusted proxy is the client.
-        for address in reversed(chain):
-            if not self._is_trusted(address):
-                return address
-        return chain[0]
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._settings.trusted_proxies)
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        trusted = self._settings.trusted_proxies
+        return handshake.client_address(request.remote or "", forwarded, trusted)
 
     def _history_of(self, charger_id: str) -> History:
         history = self._histories.pop(charger_id, None) or History()

@@ -1,5 +1,6 @@
 import base64
 import contextlib
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from ocpp_addon.endpoint.handshake import (
     Basic,
     basic,
     choose_subprotocol,
+    client_address,
     origin_allowed,
 )
 from ocpp_addon.ocpp.version import V16, V21, V201, Version
@@ -131,3 +133,22 @@ def test_any_header_is_read_or_refused(lines: list[str], charger_id: str | None)
 )
 def test_origin(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin) is allowed
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "address"),
+    [
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", ["1.1.1.1, 2.2.2.2"], "2.2.2.2"),
+        ("10.0.0.1", ["1.1.1.1", "2.2.2.2, 10.0.0.7"], "2.2.2.2"),
+        ("10.0.0.1", ["10.0.0.5, 10.0.0.7"], "10.0.0.5"),
+        ("10.0.0.1", ["nonsense"], "nonsense"),
+        ("9.9.9.9", ["1.1.1.1"], "9.9.9.9"),
+        ("", ["1.1.1.1"], ""),
+    ],
+)
+def test_the_address_is_the_nearest_that_is_no_trusted_proxy(
+    remote: str, forwarded: list[str], address: str
+) -> None:
+    assert client_address(remote, forwarded, [ip_network("10.0.0.0/24")]) == address

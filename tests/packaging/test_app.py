@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,45 @@ async def test_the_health_check_of_the_image_tells_whether_it_is_well(home: Home
     assert await healthy()
     assert await home.app.stop() == 0
     assert not await healthy()
+
+
+async def test_without_home_assistant_the_page_asks_for_the_token(home: Home) -> None:
+    """As with `docker run`: no Supervisor, and the options of the documentation."""
+    token = "a-long-secret-of-your-own"
+    options = {"mqtt": {"host": "core-mosquitto"}, "web_host": "0.0.0.0", "web_token": token}
+    (home.data / "options.json").write_text(json.dumps(options))
+    await home.app.start({})
+    visitor = aiohttp.TCPConnector(local_addr=(STRANGER, 0))
+    url = f"http://{APP}:8099/"
+    async with aiohttp.ClientSession(connector=visitor) as session:
+        await home.app.says("Chargers connect to port")
+        async with session.get(url + "api/chargers") as answer:
+            assert answer.status == 401
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.get(url + "api/chargers", headers=headers) as answer:
+            assert (answer.status, await answer.json()) == (200, [])
+        async with session.get(url, headers={"Accept": "text/html"}) as answer:
+            assert "Sign in" in await answer.text()
+    assert home.supervisor.asked == []
+    assert await home.app.stop() == 0
+
+
+async def test_reads_keys_that_only_root_may_read(home: Home) -> None:
+    ssl_folder = home.app.root / "ssl"
+    key, certificate = ssl_folder / "privkey.pem", ssl_folder / "fullchain.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=gateway"
+        f" -addext subjectAltName=IP:{APP} -keyout {key} -out {certificate}"
+    )
+    await asyncio.to_thread(subprocess.run, command.split(), check=True, capture_output=True)
+    key.chmod(0o600)
+    home.supervisor.chosen = {"ssl": True, "unknown_chargers": "accept"}
+    await home.start()
+    trusting = ssl.create_default_context(cafile=certificate)
+    url = f"wss://{APP}:33034/ocpp/CP1"
+    async with connect(url, subprotocols=[OCPP], ssl=trusting) as socket:
+        assert (await Charger(socket).boot())["status"] == "Accepted"
+    assert await home.app.stop() == 0
 
 
 async def test_a_crash_ends_the_container_with_its_code(home: Home) -> None:

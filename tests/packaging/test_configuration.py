@@ -73,12 +73,69 @@ def test_holds_what_the_supervisor_and_the_linter_accept() -> None:
     SCHEMA(CONFIG)
 
 
-def test_asks_for_nothing_that_lowers_the_rating() -> None:
-    # 5 to start with, 2 for ingress, 1 for apparmor.txt: the top of 8, if nothing is taken off.
-    assert CONFIG["ingress"]
-    assert (ROOT / "apparmor.txt").is_file()
-    costly = "privileged kernel_modules hassio_role host_network host_pid host_uts docker_api"
-    assert not CONFIG.keys() & {*costly.split(), "full_access", "hassio_api", "homeassistant_api"}
+def rating(config: dict[str, Any], *, own_profile: bool) -> int:
+    """Return the security rating that the Supervisor shows, from 1 to 8."""
+    if config.get("docker_api") or config.get("full_access"):
+        return 1
+    total = 5
+    total += {True: 1 if own_profile else 0, False: -1}[config.get("apparmor", True)]
+    if config.get("ingress"):
+        total += 2
+    elif config.get("auth_api"):
+        total += 1
+    if config.get("privileged") or config.get("kernel_modules"):
+        total -= 1
+    total -= {"manager": 1, "admin": 2}.get(config.get("hassio_role", "default"), 0)
+    total -= 1 if config.get("host_network") else 0
+    total -= 2 if config.get("host_pid") else 0
+    if config.get("host_uts") and "SYS_ADMIN" in config.get("privileged", []):
+        total -= 1
+    return min(max(total, 1), 8)
+
+
+def test_the_rating_is_the_best_there_is() -> None:
+    assert rating(CONFIG, own_profile=(ROOT / "apparmor.txt").is_file()) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"apparmor": False}, 6),
+        ({"ingress": False}, 6),
+        ({"ingress": False, "auth_api": True}, 7),
+        ({"privileged": ["NET_ADMIN"]}, 7),
+        ({"privileged": ["SYS_ADMIN"], "host_uts": True}, 6),
+        ({"hassio_role": "manager"}, 7),
+        ({"hassio_role": "admin", "host_network": True, "host_pid": True}, 3),
+        ({"full_access": True}, 1),
+        ({"docker_api": True}, 1),
+    ],
+)
+def test_what_would_lower_the_rating(change: dict[str, Any], expected: int) -> None:
+    assert rating({**CONFIG, **change}, own_profile=True) == expected
+
+
+def test_asks_for_no_permission_that_it_does_not_use() -> None:
+    """What it asks the Supervisor needs none of these (see test_app.py)."""
+    assert not CONFIG.keys() & {"hassio_api", "homeassistant_api", "auth_api", "hassio_role"}
+    assert CONFIG["services"] == ["mqtt:want"]
+    assert CONFIG["map"] == [{"type": "ssl"}], "certificates, and only to read them"
+
+
+def test_lists_of_groups_are_flat() -> None:
+    """A list inside such a group would be required in every entry."""
+    for path, declared in groups(CONFIG["schema"]):
+        if isinstance(declared, list) and isinstance(declared[0], dict):
+            assert all(isinstance(member, str) for member in declared[0].values()), path
+
+
+def groups(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every group and list with its dotted path."""
+    for key, declared in schema.items():
+        if not isinstance(declared, str):
+            yield path + key, declared
+        if isinstance(declared, dict):
+            yield from groups(declared, f"{path}{key}.")
 
 
 def test_default_options_satisfy_the_schema() -> None:

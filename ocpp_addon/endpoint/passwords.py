@@ -79,8 +79,6 @@ class Passwords:
         # A keyed hash of id and secret -> the password hash it was right for.
         self._verified: OrderedDict[bytes, str] = OrderedDict()
         self._key = secrets.token_bytes(32)
-        # A hash of the usual cost that no secret fits.
-        self._nobody = PasswordRecord(OURS, f"$2b${cost:02d}${'.' * 53}")
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,10 +117,6 @@ class Passwords:
         if len(self._verified) > VERIFIED_LIMIT:
             self._verified.popitem(last=False)
         return True
-
-    async def dummy(self, secret: bytes) -> None:
-        """Take as long as a check does, so that the time does not tell which ids exist."""
-        await self._in_thread(lambda: _check(self._nobody, secret))
 
     def needs_upgrade(self, record: PasswordRecord) -> bool:
         """Tell whether `record` should be replaced by a new one at the next success."""

@@ -221,8 +221,6 @@ async def test_the_waiting_line_is_bounded(checks: Checks) -> None:
             await settle()
             with pytest.raises(Busy):
                 await passwords.verify("CP", RECORD, b"right")
-            with pytest.raises(Busy):
-                await passwords.dummy(b"right")
             checks.go.set()
         assert await passwords.verify("CP", RECORD, b"right")
         assert checks.most == 2
@@ -241,7 +239,7 @@ async def test_who_gives_up_waiting_frees_no_thread_that_still_works(checks: Che
                 group.create_task(passwords.verify(f"CP{number}", RECORD, b"wrong"))
             await settle()
             with pytest.raises(Busy):
-                await passwords.dummy(b"right")
+                await passwords.verify("CP", RECORD, b"right")
             checks.go.set()
 
 
@@ -251,18 +249,3 @@ async def test_the_event_loop_runs_on_during_a_check(checks: Checks) -> None:
         await asyncio.to_thread(checks.started.wait, 30)
         assert not task.done()
         checks.go.set()
-
-
-async def test_an_unknown_id_costs_as_many_checks_as_a_known_one(checks: Checks) -> None:
-    checks.go.set()
-    async with Passwords(COST) as passwords:
-        await passwords.dummy(b"secret")
-    assert checks.count == 1
-
-
-async def test_the_check_for_nobody_works_on_a_hash_of_the_usual_cost() -> None:
-    async with Passwords(COST) as passwords:
-        assert not module._check(passwords._nobody, b"secret")
-        assert passwords._nobody.hash.startswith(f"$2b${COST:02d}$")
-        # It must not fail early: bcrypt takes its salt.
-        assert not bcrypt.checkpw(b"secret", passwords._nobody.hash.encode())

@@ -170,6 +170,17 @@ def parsed(command: str) -> tuple[str, str]:
     return words[1], words[3]
 
 
+def test_names_what_the_page_shows() -> None:
+    templates = (ROOT / "ocpp_addon/web/templates").glob("*.html")
+    page = "".join(template.read_text("utf-8") for template in templates)
+    shown = ("Connect one", "Waiting for your approval", "Attempts that failed")
+    for label in (*shown, "Export for a bug report"):
+        assert f'"{label}"' in " ".join(DOCS.split())
+        assert f">{label}<" in page
+    assert "**Approve**" in DOCS
+    assert ">Approve<" in page
+
+
 @pytest.mark.parametrize("text", [DOCS, README], ids=["DOCS.md", "README.md"])
 def test_links_lead_somewhere(text: str) -> None:
     headings = {

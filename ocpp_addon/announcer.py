@@ -15,6 +15,7 @@ from ocpp_addon.text import utc
 
 GATHER = 0.5  # seconds in which changes of a burst become one message
 REFRESH = 60.0  # seconds after which a running session shows its duration anew
+SEEN_EVERY = 300.0  # seconds after which a charger shows anew when it was last heard of
 
 Key = tuple[str, int]
 
@@ -52,12 +53,15 @@ class Announcer:
         """Show what has changed; until cancelled."""
         self._due.update(self._home.states.known())
         loop = asyncio.get_running_loop()
-        refresh_at = loop.time() + REFRESH
+        refresh_at, seen_at = loop.time() + REFRESH, loop.time() + SEEN_EVERY
         while True:
             await asyncio.sleep(GATHER)
             if loop.time() >= refresh_at:
                 self._due.update(self._running())
                 refresh_at = loop.time() + REFRESH
+            if loop.time() >= seen_at:
+                self._due.update((charger_id, 0) for charger_id in self._home.states.charger_ids())
+                seen_at = loop.time() + SEEN_EVERY
             self._wake.clear()
             self.show()
             with contextlib.suppress(TimeoutError):

@@ -264,7 +264,7 @@ class Management:
             "connectors": [
                 state.as_item()
                 for state in self._home.states.of(charger_id)
-                if state.number > 0 or state.status is not None
+                if state.number > 0 or state.status is not None or state.values
             ],
         }
 

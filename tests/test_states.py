@@ -1,13 +1,24 @@
 """The states of connectors as others see them: retained on MQTT, and in the HTTP API."""
 
+import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ocpp_addon import announcer
+from ocpp_addon.home import plot
+from ocpp_addon.text import utc
 from tests.stand import Charger, Stand, stand, until
 
 START = {"connectorId": 1, "idTag": "card", "meterStart": 1000}
+
+
+def now() -> str:
+    return utc(datetime.now(UTC))
 
 
 def shown(one: Stand, topic: str) -> Any:
@@ -151,3 +162,89 @@ async def test_a_forgotten_charger_leaves_no_state(tmp_path: Path) -> None:
             await until(partial(gone, one, topic))
     async with stand(tmp_path) as one:
         assert one.watch.on("ocpp/state/CP1/1") == []
+
+
+async def test_an_evse_of_2_is_seen_like_a_connector(tmp_path: Path) -> None:
+    async with (
+        stand(tmp_path) as one,
+        one.charger("CP2", subprotocols=("ocpp2.0.1",)) as charger,
+    ):
+        station = {"vendorName": "ABB", "model": "Terra"}
+        await charger.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
+        status = {"evseId": 2, "connectorId": 1, "connectorStatus": "Occupied"}
+        await charger.call("StatusNotification", status | {"timestamp": now()})
+        kwh = {"unit": "kWh"}
+        samples = [
+            {"value": 12.5, "unitOfMeasure": kwh},
+            {"value": 11.04, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "kW"}},
+        ]
+        event = {
+            "eventType": "Started",
+            "timestamp": now(),
+            "triggerReason": "Authorized",
+            "seqNo": 0,
+            "evse": {"id": 2, "connectorId": 1},
+            "idToken": {"idToken": "card", "type": "ISO14443"},
+            "transactionInfo": {"transactionId": "t-1", "chargingState": "Charging"},
+            "meterValue": [{"timestamp": now(), "sampledValue": samples}],
+        }
+        [_, _, answer] = await charger.call("TransactionEvent", event)
+        assert answer == {"idTokenInfo": {"status": "Accepted"}}
+        state = await expect(one, "ocpp/state/CP2/2", power=11040, status="Charging")
+        assert (state["energy"], state["transaction_id"]) == (12.5, "t-1")
+        await expect(one, "ocpp/state/CP2/0", vendor="ABB")
+        [item] = (await one.request("GET", "api/chargers/CP2"))[1]["connectors"]
+        assert (item["connector"], item["evse"]) == (2, 2)
+        samples[0]["value"] = 13.5
+        ended = {"transactionInfo": {"transactionId": "t-1", "stoppedReason": "Remote"}}
+        await charger.call("TransactionEvent", event | {"eventType": "Ended", "seqNo": 1} | ended)
+        state = await expect(one, "ocpp/state/CP2/2", session_active=False)
+        assert (state["power"], state["session_energy"]) == (0, 1)
+        [session] = (await one.request("GET", "api/sessions"))[1]
+        assert (session["energy_wh"], session["reason"]) == (1000, "Remote")
+
+
+async def test_a_limit_that_a_charger_accepts_is_seen(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one, one.charger("CP1") as charger:
+        await charge(charger)
+        schedule = {
+            "chargingRateUnit": "A",
+            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10}],
+        }
+        payload = {"connectorId": 1, "csChargingProfiles": {"chargingSchedule": schedule}}
+        await one.watch.publish(
+            "ocpp/CP1/Call/SetChargingProfile", {"Action": "SetChargingProfile", "Payload": payload}
+        )
+        [_, unique_id, _, _] = await charger.receive()
+        await charger.send([3, unique_id, {"status": "Accepted"}])
+        await expect(one, "ocpp/state/CP1/1", current_limit=10)
+
+
+async def test_time_goes_on_where_nothing_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REFRESH", "SEEN_EVERY", "GATHER"):
+        monkeypatch.setattr(announcer, name, 0.05)
+    async with stand(tmp_path) as one, one.charger("CP1") as charger:
+        await charge(charger)
+        [state] = one.gateway._home.states.of("CP1")[1:]
+        assert state.session_started is not None
+        state.session_started -= timedelta(hours=1)  # as if it ran for long
+        await expect(one, "ocpp/state/CP1/1", session_duration=60)
+        before = (await expect(one, "ocpp/state/CP1/0"))["last_seen"]
+        await charger.call("Heartbeat")
+        await until(lambda: shown(one, "ocpp/state/CP1/0")["last_seen"] > before)
+
+
+async def test_what_was_measured_is_there_for_plots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plot, "EVERY", 0.05)
+    since = datetime.now(UTC)
+    async with stand(tmp_path) as one, one.charger("CP1") as charger:
+        await charge(charger)
+        await expect(one, "ocpp/state/CP1/1", power=7400)
+        await asyncio.sleep(0.3)
+    async with stand(tmp_path) as one:
+        samples = await one.gateway.management.samples("CP1", since, None)
+        assert (samples[-1].power, samples[-1].energy) == (7400, 1250)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
@@ -26,6 +27,8 @@ from ocpp_addon.home.transactions import Transactions
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Send
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.text import printable
+
+log = logging.getLogger(__name__)
 
 
 class CentralSystem:
@@ -219,7 +222,10 @@ class CentralSystem:
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # a mistake of a listener must not cost us a session
+                log.exception("A listener of the built-in central system has failed")
 
 
 def _remote_tag(payload: Mapping[str, Any]) -> str | None:

@@ -108,6 +108,15 @@ class ConnectorState:
         """Return the energy of the running session or the last one in Wh."""
         return None if self.session_energy is None or not self.exact else self.session_energy
 
+    def heed_clock(self, now: datetime) -> None:
+        """Forget moments in the future: our own clock has been set back."""
+        for name in ("status_at", "sampled_at", "still_since"):
+            moment = getattr(self, name)
+            if moment is not None and moment > now:
+                setattr(self, name, None)
+        if self.register.at is not None and self.register.at > now:
+            self.register.at = now
+
     def report_status(
         self, part: int, status: str, error: str | None, info: str | None, at: datetime
     ) -> None:

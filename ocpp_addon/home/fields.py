@@ -18,7 +18,7 @@ def text(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    return None if real(payload, key) is None else str(value)
+    return None if value is None or real(payload, key) is None else str(value)
 
 
 def label(payload: Mapping[str, Any], key: str) -> str | None:

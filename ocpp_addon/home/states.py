@@ -111,6 +111,7 @@ class States:
                 case StatusReport(number=number):
                     state = self._at(charger_id, number)
                     if state is not None:
+                        state.heed_clock(now)
                         state.evse = evse
                         state.report_status(
                             report.part, report.status, report.error, report.info, report.at
@@ -256,6 +257,7 @@ class States:
         state = self._of_transaction(charger_id, report.number, report.transaction)
         if state is None:
             return
+        state.heed_clock(now)
         state.evse = evse
         newest = report.samples[-1].at
         transaction = report.transaction

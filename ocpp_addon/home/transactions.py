@@ -188,8 +188,9 @@ class Transactions:
         return identity
 
     def begun(self, start: Start, transaction_id: TransactionId) -> None:
-        """Open a session under an id that somebody else chose; nothing happens if it is open."""
-        if (start.charger_id, transaction_id) in self._open:
+        """Open a session under an id that somebody else chose, unless it is or was that one."""
+        known = self.get(start.charger_id, transaction_id)
+        if known is not None and (known.ended_at is None or known.started_at == start.at):
             return
         original = self._original(start)
         if original is not None:  # its answer was lost, and the repetition got another id

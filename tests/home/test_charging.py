@@ -418,6 +418,20 @@ async def test_a_tag_that_is_shown_is_told_once(charger: Charger) -> None:
     assert scans() == 3
 
 
+async def test_a_listener_that_fails_costs_nothing(
+    charger: Charger, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(event: Any) -> None:
+        raise ValueError(event)
+
+    charger.central.listeners.insert(0, fail)
+    identity = await charger.start(meterStart=1000)
+    await charger.stop(identity, meterStop=2000)
+    assert (await record(charger)).energy == 1000
+    assert [type(event) for event in charger.events] == [TagScanned, SessionStarted, SessionEnded]
+    assert "has failed" in caplog.text
+
+
 async def test_a_start_from_afar_is_no_scan(charger: Charger) -> None:
     command = Call("1", "RemoteStartTransaction", {"idTag": "remote", "connectorId": 1})
     whole = ("garage", charger.version, command)
@@ -481,6 +495,13 @@ async def test_a_lost_start_of_2_is_made_up_for(charger2: Charger) -> None:
     assert charger2.state()["transaction_id"] == "t-1"
     await charger2.event("Ended")
     assert not charger2.state()["session_active"]
+
+
+async def test_a_repeated_event_of_2_begins_nothing_anew(charger2: Charger) -> None:
+    for kind in ("Started", "Started", "Ended", "Started", "Ended"):
+        await charger2.event(kind, evse={"id": 1})
+    assert len(await charger2.central.sessions.find(Choice())) == 1
+    assert [type(event) for event in charger2.events] == [SessionStarted, SessionEnded]
 
 
 async def test_an_evse_with_two_connectors_speaks_with_one_voice(charger2: Charger) -> None:
@@ -552,6 +573,30 @@ async def test_a_crash_shows_no_energy_rather_than_too_little(open_central: Open
     after.now = before.now
     await after.meter(1450, transactionId=identity)
     assert (after.state()["energy"], after.state()["session_energy"]) == (1.45, 0.45)
+
+
+async def test_a_backup_shows_no_energy_before_the_meter_does(
+    open_central: OpenCentral, database: Database
+) -> None:
+    before = Charger(await open_central())
+    await charge(before, [1100, 1200], start=1000, stop=1300)
+    await before.central.close()
+    database.restored = True
+    after = Charger(await open_central())
+    after.now = before.now
+    assert "energy" not in after.state()
+    await after.meter(1900)
+    assert after.state()["energy"] == 1.9
+
+
+async def test_our_own_clock_may_be_set_back(charger: Charger) -> None:
+    await charger.status("Available")
+    await charger.meter(1000, {"value": "10", **POWER})
+    charger.wait(-86_400)  # a Raspberry Pi after a power cut
+    await charger.status("Charging")
+    await charger.meter(1100, {"value": "7000", **POWER})
+    state = charger.state()
+    assert (state["status"], state["power"], state["energy"]) == ("Charging", 7000, 1.1)
 
 
 async def test_what_stands_still_survives_a_crash(open_central: OpenCentral) -> None:

@@ -21,10 +21,11 @@ from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
 from ocpp_addon.config import MqttSettings, Settings
 from ocpp_addon.controls import Controls
 from ocpp_addon.database import Database
+from ocpp_addon.endpoint.certificate import Certificate
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
 from ocpp_addon.endpoint.passwords import Passwords
-from ocpp_addon.endpoint.server import Endpoint, EndpointSettings, tls_context
+from ocpp_addon.endpoint.server import Endpoint, EndpointSettings
 from ocpp_addon.errors import GatewayError, OptionsError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.inbox import Inbox
@@ -61,7 +62,7 @@ def check(settings: Settings) -> None:
             checked_id(charger.id, reserved)
         except UnusableId as error:
             raise OptionsError(f"chargers: {error}") from None
-    _chargers_tls(settings)
+    _certificate(settings)
     _broker_tls(settings.mqtt)
 
 
@@ -134,6 +135,8 @@ class Gateway:
             "inbox": self._inbox.run,
             "page URL": self._learn_page_url,
         }
+        if self._certificate is not None:
+            parts["certificate"] = self._certificate.run
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._bridge.spawn = self._spawn
@@ -226,12 +229,13 @@ class Gateway:
         for charger_id in credentials.ids():
             self._retained.set(topics.presence(charger_id), OFFLINE)
             self._home.states.introduced(charger_id)
+        self._certificate = certificate = _certificate(settings)
         self.endpoint = self._bridge.endpoint = Endpoint(
             EndpointSettings(
                 settings.host,
                 settings.port,
                 settings.tls_port,
-                _chargers_tls(settings),
+                certificate.context if certificate else None,
                 settings.unknown_chargers,
                 settings.ping_interval,
                 settings.heartbeat_interval,
@@ -327,12 +331,11 @@ def _supervisor(session: aiohttp.ClientSession) -> Supervisor | None:
     return Supervisor(session, token) if token else None
 
 
-def _chargers_tls(settings: Settings) -> ssl.SSLContext | None:
+def _certificate(settings: Settings) -> Certificate | None:
     if not settings.ssl:
         return None
-    client_ca = str(settings.client_ca) if settings.client_ca else None
     try:
-        return tls_context(str(settings.certfile), str(settings.keyfile), client_ca)
+        return Certificate(settings.certfile, settings.keyfile, settings.client_ca)
     except (OSError, ssl.SSLError) as error:
         raise OptionsError(
             f"ssl: certfile {settings.certfile}, keyfile {settings.keyfile} or client_ca cannot"

@@ -352,17 +352,3 @@ async def _prepare(websocket: web.WebSocketResponse, request: web.Request) -> No
     except web.HTTPException as error:
         sentence = "The WebSocket handshake is incomplete."
         raise Refusal(error.status, "bad_http", sentence) from None
-
-
-def tls_context(certfile: str, keyfile: str, client_ca: str | None) -> ssl.SSLContext:
-    """Return the context for chargers: TLS 1.2 or newer; `client_ca` asks for certificates.
-
-    Raises OSError or ssl.SSLError for files that are missing or broken.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certfile, keyfile)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

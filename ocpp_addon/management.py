@@ -232,8 +232,8 @@ class Management:
 
     async def places(self) -> dict[str, Any]:
         """Return where chargers connect, and the options that say who may."""
-        port, *others = self._endpoint.ports
-        place = await self._places.find(port, others[0] if others else None)
+        port, tls_port, *_ = [*self._endpoint.ports, None, None]  # none while it stops
+        place = await self._places.find(port, tls_port)
         return {**asdict(place), **asdict(self._chosen)}
 
     def attempts(self) -> list[dict[str, Any]]:

@@ -34,14 +34,14 @@ class Places:
         self._host = host
         self._known: tuple[float, Place] | None = None
 
-    async def find(self, port: int, tls_port: int | None) -> Place:
+    async def find(self, port: int | None, tls_port: int | None) -> Place:
         """Return the place of what listens on these ports here."""
         now = asyncio.get_running_loop().time()
         if self._known is None or now > self._known[0] + KEPT:
             self._known = now, await self._find(port, tls_port)
         return self._known[1]
 
-    async def _find(self, port: int, tls_port: int | None) -> Place:
+    async def _find(self, port: int | None, tls_port: int | None) -> Place:
         if self._supervisor is not None:
             try:
                 return await self._of_home_assistant(self._supervisor, port, tls_port)
@@ -55,7 +55,7 @@ class Places:
         return Place(addresses, (name if "." in name else f"{name}.local",), port, tls_port)
 
     async def _of_home_assistant(
-        self, supervisor: Supervisor, port: int, tls_port: int | None
+        self, supervisor: Supervisor, port: int | None, tls_port: int | None
     ) -> Place:
         """Return the place of the machine that the container runs on, and its ports there."""
         mapping = (await supervisor.self_info())["network"] or {}

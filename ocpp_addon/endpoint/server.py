@@ -219,7 +219,8 @@ class Endpoint:
     async def _serve(self, request: web.Request, address: str) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket" or request.method != "GET":
             headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-            raise Refusal(426, "not_a_websocket", "Chargers connect here.", None, headers)
+            sentence = "This port is for chargers: a plain web request came."
+            raise Refusal(426, "not_a_websocket", sentence, None, headers)
         admitted = await self._admission.decide(
             Knock(
                 request.raw_path.partition("?")[0],

@@ -22,6 +22,7 @@ from ocpp_addon.web.site import Form, Site, form_of, place
 log = logging.getLogger(__name__)
 
 SESSIONS_SHOWN = 10
+FRAMES_SHOWN = 40  # at once, to keep the page small
 DAY = timedelta(days=1)
 PLOTS = {"power": "kW", "energy": "kWh"}
 
@@ -59,7 +60,7 @@ class ChargerPages:
             charger=charger,
             sessions=found[:SESSIONS_SHOWN],
             now=utc(datetime.now(UTC)),
-            summaries={what: _in_words(_points(samples, what), what) for what in PLOTS},
+            plots={what: _in_words(_points(samples, what), what) for what in PLOTS if samples},
             keys=self._configurations.keys(charger_id),
             read_at=self._configurations.read_at(charger_id),
         )
@@ -69,6 +70,13 @@ class ChargerPages:
         charger_id = request.query.get("charger", "")
         words, only = request.query.get("q", ""), request.query.get("only", "")
         found = [frames.shown(frame) for frame in reversed(self._frames(charger_id))]
+        fitting = [
+            frame
+            for frame in found
+            if only in ("", *frame["kinds"])
+            and words.lower() in f"{frame.get('action')} {frame['frame']}".lower()
+        ]
+        limit = None if "all" in request.query else FRAMES_SHOWN
         return self._site.page(
             request,
             "messages.html",
@@ -77,12 +85,8 @@ class ChargerPages:
             q=words,
             only=only,
             filters=frames.FILTERS,
-            frames=[
-                frame
-                for frame in found
-                if only in ("", *frame["kinds"])
-                and words.lower() in f"{frame.get('action')} {frame['frame']}".lower()
-            ],
+            frames=fitting[:limit],
+            hidden=len(fitting) - len(fitting[:limit]),
         )
 
     async def export(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from typing import Any
 
 GIST_LIMIT = 140  # characters
 FACTS_LIMIT = 6
+_DULL = frozenset({"timestamp", "currentTime", "transactionId"})  # for a line about a message
 ENERGY = "Energy.Active.Import.Register"  # what a sampled value is that names no measurand
 _MEANINGS = {3: "answer", 4: "error", 5: "error", 6: "message"}
 
@@ -61,7 +62,8 @@ def _facts(name: str, value: Any) -> Iterator[str]:
             yield _measurement(value)
         else:
             for key, item in value.items():
-                yield from _facts(key, item)
+                if key not in _DULL:
+                    yield from _facts(key, item)
     elif value not in ("", None):
         yield f"{name} {value}"
 

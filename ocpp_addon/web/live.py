@@ -1,6 +1,7 @@
 """Live updates: each event is written once for all who see the same, and slow viewers are cut."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -9,6 +10,8 @@ from aiohttp import WSMsgType, web
 
 from ocpp_addon.ocpp import jsontext
 from ocpp_addon.web.backend import Backend, Refused
+
+log = logging.getLogger(__name__)
 
 VIEWERS_LIMIT = 64
 WAITING_LIMIT = 256  # events that one viewer may leave unread
@@ -67,6 +70,7 @@ class Live:
         self._viewers: set[_Viewer] = set()
         self._changed: set[str] = set()
         self._health: dict[str, Any] | None = None
+        self._broken: set[str] = set()  # views that have failed
 
     def routes(self) -> list[web.RouteDef]:
         """Return where viewers connect."""
@@ -147,11 +151,21 @@ class Live:
                 continue
             channel = viewer.view, viewer.charger_id
             if channel not in written:
-                shown = self._views[viewer.view].show(event, viewer.charger_id)
-                written[channel] = None if shown is None else jsontext.dump(shown)
+                written[channel] = self._written(viewer, event)
             text = written[channel]
             if text is not None:
                 viewer.offer(text)
+
+    def _written(self, viewer: _Viewer, event: Event) -> str | None:
+        """Return what a viewer is told; a mistake in a page must not reach the gateway."""
+        try:
+            shown = self._views[viewer.view].show(event, viewer.charger_id)
+            return None if shown is None else jsontext.dump(shown)
+        except Exception:
+            if viewer.view not in self._broken:
+                self._broken.add(viewer.view)
+                log.exception("The page %s cannot be kept up to date", viewer.view)
+            return None
 
 
 def _everything(event: Event, charger_id: str | None) -> Event:

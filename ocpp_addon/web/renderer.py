@@ -80,7 +80,9 @@ def duration(begin: str | None, end: str | None = None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
-def pretty(value: Any) -> str:
-    """Return JSON for reading."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()[:LONGEST]
+def pretty(value: Any) -> Markup:
+    """Return JSON for reading, to stand between tags: its many quotes stay as they are there."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)[:LONGEST]
+    for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, name)
+    return Markup(text.encode("utf-8", "replace").decode())

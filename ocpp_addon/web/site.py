@@ -81,7 +81,8 @@ class Site:
             charger_id=charger_id,
             **context,
         )
-        headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+        # With no-referrer, browsers would send forms with the Origin null.
+        headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
         return web.Response(text=text, content_type="text/html", status=status, headers=headers)
 
     def notice(self, request: web.Request) -> Notice | None:

@@ -42,7 +42,7 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
     def charger(event: Event, charger_id: str | None) -> Event | None:
         match event:
             case {"event": "charger", "charger": charger}:
-                return part("state.html", "state", charger)
+                return part("parts.html", "state", charger)
             case {"event": "forgotten"}:
                 return RELOAD
         return sessions(event, charger_id)

@@ -136,3 +136,55 @@ async def test_with_a_token_watching_needs_it(serve: Serve, browse: Browse) -> N
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await browser.session.ws_connect(browser.base + "/api/live")
     assert refused.value.status == 401
+
+
+VIEWS: list[tuple[str, dict[str, Any] | None, str]] = [
+    ("overview", None, "card-"),
+    ("charger&charger=RDAM%20123", None, 'id="state"'),
+    ("messages&charger=RDAM%20123", FRAME, 'id="frame-'),
+    ("connect", None, 'id="attempts"'),
+]
+
+
+@pytest.mark.parametrize(("view", "frame", "part"), VIEWS)
+async def test_each_page_is_told_its_part(
+    browser: Browser, backend: FakeBackend, view: str, frame: dict[str, Any] | None, part: str
+) -> None:
+    async with browser.session.ws_connect(f"{browser.base}/api/live?view={view}") as viewer:
+        await asyncio.sleep(0.05)  # until it is among the viewers
+        assert backend.listener is not None
+        backend.listener.attempted(ATTEMPT)
+        backend.listener.message(CHARGER, lambda: FRAME)
+        async with asyncio.timeout(30):
+            while part not in (found := json.loads(await viewer.receive_str())).get("html", ""):
+                pass
+        assert found["event"] == ("frame" if frame else "html")
+
+
+async def test_sessions_are_loaded_again_when_one_ends(
+    browser: Browser, backend: FakeBackend
+) -> None:
+    async with browser.session.ws_connect(f"{browser.base}/api/live?view=sessions") as viewer:
+        await asyncio.sleep(0.05)
+        assert backend.listener is not None
+        backend.listener.message(CHARGER, lambda: FRAME | {"action": "StopTransaction"})
+        assert await event(viewer, "reload") == {"event": "reload"}
+
+
+async def test_a_mistake_in_a_page_stays_in_it(
+    browser: Browser, backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = {"no": "frame"}
+    async with (
+        browser.session.ws_connect(f"{browser.base}/api/live?view=messages") as broken,
+        browser.session.ws_connect(f"{browser.base}/api/live") as whole,
+    ):
+        await watched(backend, whole)
+        assert backend.listener is not None
+        for _ in range(3):
+            backend.listener.message(CHARGER, lambda: frame)
+            assert (await event(whole, "message"))["message"] == frame
+        backend.listener.message(CHARGER, lambda: FRAME)
+        await event(broken, "frame")
+    said = [record for record in caplog.records if "cannot be kept up to date" in record.message]
+    assert len(said) == 1

@@ -191,7 +191,7 @@
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-copy]");
     if (!button) return;
-    await copy(button.dataset.copy);
+    await copy(button.dataset.copy || button.closest("details").querySelector("pre").textContent);
     const label = button.innerHTML;
     button.textContent = "Copied";
     setTimeout(() => (button.innerHTML = label), 1500);

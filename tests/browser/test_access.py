@@ -1,0 +1,69 @@
+"""The pages are for everybody: by keyboard and screen reader, light and dark, small and large."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Home
+from tests.browser.scene import PAGES, lived_in
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SERIOUS = ("serious", "critical")
+WIDTHS = (360, 768, 1280, 2000)
+
+
+async def settled(page: Page) -> None:
+    """Wait until a page follows what happens, where it does."""
+    if await page.locator("body").get_attribute("data-view"):
+        await expect(page.locator("#live")).to_have_text("Live")
+    for summary in await page.locator("main summary").all():
+        await summary.evaluate("summary => (summary.parentElement.open = true)")
+
+
+async def test_axe_finds_nothing_serious(home: Home) -> None:
+    found = []
+    async with lived_in(home):
+        for scheme in ("light", "dark"):
+            page = await home.open(color_scheme=scheme)
+            for name, path in PAGES.items():
+                await page.goto(home.url + path)
+                await settled(page)
+                result = await Axe().run(page)
+                found += [
+                    (scheme, name, finding["id"], finding["nodes"][0]["html"])
+                    for finding in result.response["violations"]
+                    if finding["impact"] in SERIOUS
+                ]
+    assert found == []
+    # The page that is not there is one of them.
+    home.faults = [fault for fault in home.faults if "404" not in fault]
+
+
+async def test_pages_fit_into_any_width(home: Home) -> None:
+    async with lived_in(home):
+        page = await home.open()
+        for name, path in PAGES.items():
+            await page.goto(home.url + path)
+            await settled(page)
+            for width in WIDTHS:
+                await page.set_viewport_size({"width": width, "height": 800})
+                wide = await page.evaluate("document.scrollingElement.scrollWidth")
+                assert wide <= width, f"{name} is {wide} pixels wide at {width}"
+    home.faults = [fault for fault in home.faults if "404" not in fault]
+
+
+async def test_a_charger_is_approved_by_keyboard(home: Home) -> None:
+    home.simulate("garage")
+    page = await home.open()
+    await page.get_by_role("button", name="Approve garage").wait_for()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="garage")).to_be_focused()
+    await page.keyboard.press("Tab")
+    approve = page.get_by_role("button", name="Approve garage")
+    await expect(approve).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("garage is approved.")).to_be_visible()

@@ -5,9 +5,11 @@ FROM ${BUILD_FROM}
 # Root, confined by apparmor.txt: nobody else may read the keys in /ssl.
 WORKDIR /usr/src/app
 
-# Services start in a folder of their own: PYTHONPATH finds the package from there.
+# Services start in a folder of their own, in which nothing is looked for: PYTHONPATH finds the
+# package from there.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/usr/src/app \
+    PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
 
 # Wheels alone, each with a known hash, so that no compiler is needed and nobody can slip

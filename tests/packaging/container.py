@@ -7,6 +7,7 @@ image is this machine with the package, or the folder $APP_IMAGE that script/try
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -122,7 +123,9 @@ def _image_environment() -> dict[str, str]:
         lines = Path(IMAGE, "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    return {"PATH": path, "PYTHONPATH": "/usr/src/app"}
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    (variables,) = re.findall(r"(?m)^ENV (.*)$", dockerfile)
+    return {"PATH": path, **dict(item.split("=", 1) for item in variables.split())}
 
 
 def _write_script(path: Path, text: str) -> None:

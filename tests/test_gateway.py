@@ -11,7 +11,7 @@ from ocpp_addon import config, gateway
 from ocpp_addon.errors import OptionsError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt.retained import Retained
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import Mosquitto, free_port
 from tests.stand import Stand, Watch, stand
 
 
@@ -36,6 +36,14 @@ def test_the_defaults_fit() -> None:
     gateway.check(config.load({}))
 
 
+# No broker: the one of whoever runs the tests is none of our business.
+NOBODY: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "web_port": 0,
+    "mqtt": {"host": "127.0.0.1", "port": free_port()},
+}
+
+
 def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
     one = gateway._client_id("ma/in+#", tmp_path)
     assert one == gateway._client_id("ma/in+#", tmp_path)
@@ -46,7 +54,7 @@ def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
 async def test_a_taken_port_is_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0) as taken:
         port = taken.sockets[0].getsockname()[1]
-        options = {"host": "127.0.0.1", "port": port, "web_port": 0}
+        options = {**NOBODY, "port": port}
         assert await gateway.run(config.load(options), tmp_path) == 1
     assert "cannot start" in caplog.text
     assert "Traceback" not in caplog.text
@@ -60,7 +68,7 @@ async def test_a_part_that_fails_for_good_ends_the_gateway_with_a_line(
 
     monkeypatch.setattr("ocpp_addon.mqtt.retained.Retained.run", fail)
     monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
-    options = {"host": "127.0.0.1", "port": 0, "web_port": 0}
+    options = {**NOBODY, "port": 0}
     assert await gateway.run(config.load(options), tmp_path) == 1
     assert "Something has failed: the part retained, which is started again" in caplog.text
     assert "The part retained fails again and again: the gateway stops" in caplog.text

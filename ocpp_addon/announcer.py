@@ -24,7 +24,9 @@ class Announcer:
     """Keep `ocpp/state/${cid}/<connector>` as the built-in central system knows it."""
 
     def __init__(self, topics: Topics, retained: Retained, home: CentralSystem) -> None:
+        # Set by the bridge.
         self.last_seen: Callable[[str], datetime | None] = lambda charger_id: None
+        self.is_known: Callable[[str], bool] = lambda charger_id: True
         self._topics = topics
         self._retained = retained
         self._home = home
@@ -84,7 +86,7 @@ class Announcer:
 
     def _state(self, charger_id: str, connector: int) -> dict[str, Any] | None:
         state = self._home.states.get(charger_id, connector)
-        if state is None:
+        if state is None or not self.is_known(charger_id):
             return None
         public = state.as_public(datetime.now(UTC))
         if connector == 0:

@@ -67,7 +67,7 @@ class Bridge:
         self._home = home
         self._mishaps = mishaps
         self._announcer = announcer
-        announcer.last_seen = self.last_seen
+        announcer.last_seen, announcer.is_known = self.last_seen, self._is_known
         self._subscribed: set[str] = set()
         broker.filters = self.filters
         broker.on_message = self.receive

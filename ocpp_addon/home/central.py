@@ -192,7 +192,8 @@ class CentralSystem:
         return self._chargers.get(charger_id)
 
     def forget(self, charger_id: str) -> None:
-        """Drop what is known of a charger; its sessions and tags stay."""
+        """Drop what is known of a charger; its past sessions and its tags stay."""
+        self._transactions.abandon(charger_id, datetime.now(UTC))
         self._chargers.forget(charger_id)
         self.habits.forget(charger_id)
         self._clocks.forget(charger_id)

@@ -64,9 +64,11 @@ class ConnectorState:
     register: Register = field(default_factory=Register)
     meaning: Meaning = AS_SAID  # of the register's numbers
     meter_start: int | None = None  # Wh, of the running session or the last one
-    exact: bool = True  # False: the stored total may be behind what was shown before
+    floor: float = 0.0  # Wh; what may have been shown before a crash, nothing less is shown
+    unsure: bool = False  # out of a backup: what was shown since is unknown until the next reading
     run: Run | None = None
     session_energy: float | None = None  # Wh, of the running session or the last one
+    session_floor: float = 0.0  # Wh, as the floor
     session_started: datetime | None = None
     session_ended: datetime | None = None
     tag: str | None = None
@@ -81,10 +83,13 @@ class ConnectorState:
     def status(self) -> str | None:
         """Return the status, also for OCPP 2.x in the words of 1.6 where they say more."""
         running = _OF_CHARGING_STATES.get(self.charging_state or "") if self.run else None
-        if not self.statuses:
-            return running
-        plain = min(self.statuses.values(), key=lambda name: _RANKS.get(name, len(_RANKS)))
-        return running if running and plain in ("Occupied", "Available") else plain
+        plain = self._plain_status
+        return running if running and plain in (None, "Occupied", "Available") else plain
+
+    @property
+    def _plain_status(self) -> str | None:
+        told = self.statuses.values()
+        return min(told, key=lambda name: _RANKS.get(name, len(_RANKS))) if told else None
 
     @property
     def charging(self) -> bool | None:
@@ -95,18 +100,27 @@ class ConnectorState:
 
     @property
     def free_since(self) -> datetime | None:
-        """Return since when a session is open although the connector is free."""
-        return self.status_at if self.run is not None and self.status == "Available" else None
+        """Return since when a session is open although the connector is free.
+
+        In OCPP 2.x one may begin before a car is plugged in, and is alive while it tells things.
+        """
+        if self.run is None or self.status_at is None or self._plain_status != "Available":
+            return None
+        return max(self.status_at, self.run.heard_at or self.status_at)
 
     @property
     def energy(self) -> float | None:
         """Return the energy that ever flowed here in Wh; it never falls."""
-        return self.register.total if self.register.raw is not None and self.exact else None
+        if self.register.raw is None or self.unsure:
+            return None
+        return max(self.register.total, self.floor)
 
     @property
     def energy_of_session(self) -> float | None:
         """Return the energy of the running session or the last one in Wh."""
-        return None if self.session_energy is None or not self.exact else self.session_energy
+        if self.session_energy is None or self.unsure:
+            return None
+        return max(self.session_energy, self.session_floor)
 
     def heed_clock(self, now: datetime) -> None:
         """Forget moments in the future: our own clock has been set back."""
@@ -135,6 +149,7 @@ class ConnectorState:
     def report_charging_state(self, charging_state: str, at: datetime) -> None:
         """Take the charging state of a transaction of OCPP 2.x."""
         self.charging_state = charging_state
+        self._hear(at)
         self._settle(at)
 
     def take(
@@ -146,6 +161,8 @@ class ConnectorState:
         self.sampled_at = at
         run = self.run
         past = transaction is not None and (run is None or run.transaction_id != transaction)
+        if run is not None and not past and transaction is not None:
+            self._hear(at)
         raw = sample.values.get(REGISTER)
         if raw is not None:
             self._read_register(raw, sample.unit, at, None if past else run)
@@ -157,15 +174,16 @@ class ConnectorState:
             if key != REGISTER and not (over and _flows(key)):
                 self.values[key] = value
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Session, *, surely: bool = False) -> None:
         """Take the start of a session, or another id of the one that runs.
 
-        An older one than the last does not show.
+        An older one than the last does not show, unless it `surely` runs.
         """
         if self.run is not None and self.run.number == session.number:
             self.run.transaction_id = session.transaction_id
             return
-        if self.session_started is not None and session.started_at < self.session_started:
+        last = self.session_started
+        if last is not None and session.started_at < last and not surely:
             return
         self.run = run = Run.of(session)
         self.meter_start = session.meter_start
@@ -178,6 +196,7 @@ class ConnectorState:
         if self.register.raw is not None:
             run.start_total = self.register.total
         self.session_energy = None if run.start_total is None else 0.0
+        self.session_floor = 0.0
         self.session_started, self.session_ended = session.started_at, None
         self.tag, self.stop_reason = session.tag, None
         self.charging_state = None
@@ -195,6 +214,7 @@ class ConnectorState:
         if session.meter_stop:
             self._read_register(float(session.meter_stop), None, session.ended_at, run)
         self.run = None
+        self.session_floor = 0.0
         self.charging_state = None
         self.session_ended = session.ended_at
         self.stop_reason = session.reason
@@ -272,6 +292,8 @@ class ConnectorState:
             setattr(state, name, data[name])
         for name in _MOMENTS:
             setattr(state, name, _read(data[name]))
+        if state.run is not None and state.run.start_total is not None:
+            state.session_floor = state.floor - state.run.start_total
         return state
 
     def _session(self, now: datetime) -> dict[str, Any]:
@@ -291,6 +313,10 @@ class ConnectorState:
         if self.energy_of_session is not None:
             public["session_energy"] = round(self.energy_of_session / 1000, 3)
         return public
+
+    def _hear(self, at: datetime) -> None:
+        if self.evse and self.run is not None:
+            self.run.heard_at = at
 
     def _settle(self, at: datetime) -> None:
         """Draw from the status what it means for plug and meter."""
@@ -336,13 +362,13 @@ class ConnectorState:
     ) -> None:
         if self.register.at is None or at >= self.register.at:
             self.register.take(raw, at, transaction, surely=surely)
-            self.exact = True
+            self.unsure = False
 
 
 # Fields that JSON knows, and moments.
 _PLAIN = (
-    *("evse", "charging_state", "error", "error_info", "plugged_in", "values", "exact"),
-    *("meter_start", "session_energy", "tag", "stop_reason", "current_limit", "failure"),
+    *("evse", "charging_state", "error", "error_info", "plugged_in", "values"),
+    *("floor", "meter_start", "session_energy", "tag", "stop_reason", "current_limit", "failure"),
 )
 _MOMENTS = ("session_started", "session_ended", "status_at", "sampled_at")
 

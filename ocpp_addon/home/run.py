@@ -19,6 +19,7 @@ class Run:
     started_at: datetime
     meter_start: int | None
     start_total: float | None = None
+    heard_at: datetime | None = None  # when it last told something, OCPP 2.x; not stored
 
     @classmethod
     def of(cls, session: Session) -> Self:
@@ -33,7 +34,7 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """Return what must survive a restart."""
-        return vars(self) | {"started_at": utc(self.started_at)}
+        return vars(self) | {"started_at": utc(self.started_at), "heard_at": None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -25,17 +25,18 @@ CONNECTOR_LIMIT = 64  # of a charger, its number 0 included
 LIVE = timedelta(minutes=5)  # what is older says nothing of the present
 STALE = timedelta(minutes=10)  # that a session outlives the plug; its end may still be on its way
 SAVE_EVERY = 300.0  # seconds between writes of meter readings (SD cards)
+RESERVE = 500.0  # Wh that may be shown beyond what is stored, and are shown at once after a crash
 
 Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """What is on disk; `exact`: nobody was ever shown a greater total."""
+    """What is on disk, and which energy it was then; `floor` is the most that may be shown."""
 
     text: str
-    total: float
-    exact: bool
+    energy: float
+    floor: float
 
 
 _CHARGES = frozenset({None, "Charging", "SuspendedEV", "SuspendedEVSE", "Occupied", "Other"})
@@ -70,9 +71,9 @@ class States:
             except (KeyError, TypeError, ValueError, AttributeError):
                 log.warning("The stored state of %s cannot be read.", printable(charger_id))
                 continue
-            state.exact = state.exact and not database.restored
+            state.unsure = database.restored
             states._states.setdefault(charger_id, {})[number] = state
-            states._stored[charger_id, number] = _Stored(text, state.register.total, state.exact)
+            states._stored[charger_id, number] = _Stored(text, state.floor, state.floor)
             if state.run is not None:
                 session = transactions.get(charger_id, state.run.transaction_id)
                 if session is None or session.ended_at is not None:
@@ -119,8 +120,11 @@ class States:
                         self._changed(charger_id, number)
                 case ChargingReport():
                     state = self._of_transaction(charger_id, report.number, report.transaction)
+                    if state is not None and now - report.at <= LIVE:
+                        self._follow(charger_id, state, report.transaction, report.at)
                     run = state.run if state else None
                     if state and run and run.transaction_id == report.transaction:
+                        state.evse = evse
                         state.report_charging_state(report.charging_state, report.at)
                         self._changed(charger_id, state.number)
                 case MeterReport():
@@ -185,7 +189,7 @@ class States:
                     )
                     self._transactions.give_up(session, state.free_since)
         # What stands still is stored as it is shown.
-        moving = {key for key, stored in self._stored.items() if not stored.exact}
+        moving = {key for key, stored in self._stored.items() if stored.floor > stored.energy}
         for key in self._unsaved | moving:
             self._save(key)
 
@@ -261,25 +265,35 @@ class States:
         state.evse = evse
         newest = report.samples[-1].at
         transaction = report.transaction
-        if transaction is not None and now - newest <= LIVE and state.status in _CHARGES:
-            self._recover(charger_id, state, transaction, newest)
+        if transaction is not None and now - newest <= LIVE:
+            self._follow(charger_id, state, transaction, newest)
         for sample in report.samples:
             live = now - sample.at <= LIVE
             state.take(sample, sample.at, live=live, transaction=transaction)
         key = (charger_id, state.number)
-        self._unsaved.add(key)
-        stored = self._stored.get(key)
-        if stored is None or (stored.exact and state.register.total > stored.total):
-            self._save(key)  # from now on more is shown than is stored
+        stored, energy = self._stored.get(key), state.energy or 0.0
+        if stored is None or energy > stored.floor:
+            self._save(key)
+        elif state.run is not None or energy != stored.energy:
+            self._unsaved.add(key)
         self.tell(StateChanged(charger_id, state.number))
 
-    def _recover(
+    def _follow(
         self, charger_id: str, state: ConnectorState, transaction: TransactionId, at: datetime
     ) -> None:
-        """Open a session whose start was lost, or given an id by somebody unknown."""
-        if state.number > 0 and self._transactions.get(charger_id, transaction) is None:
-            start = Start(charger_id, state.number, None, None, at)
-            self._transactions.begun(start, transaction)
+        """Make sure that a session which tells of itself is the one that runs.
+
+        Its start may be lost, or was given an id by somebody unknown, or looked old.
+        """
+        session = self._transactions.get(charger_id, transaction)
+        if state.number == 0:
+            return
+        if session is None:
+            if state.status in _CHARGES:
+                start = Start(charger_id, state.number, None, None, at)
+                self._transactions.begun(start, transaction)
+        elif session.ended_at is None and session.connector == state.number:
+            state.begin(session, surely=True)
 
     def _of_transaction(
         self, charger_id: str, number: int | None, transaction: TransactionId | None
@@ -289,7 +303,10 @@ class States:
             session = self._transactions.get(charger_id, transaction)
             if session is not None and session.connector is not None:
                 number = session.connector
-        return None if number is None else self._at(charger_id, number)
+        if number is None:
+            outlets = [state for state in self.of(charger_id) if state.number > 0]
+            return outlets[0] if len(outlets) == 1 else None
+        return self._at(charger_id, number)
 
     def _of_session(self, session: Session) -> ConnectorState | None:
         number = session.connector
@@ -314,13 +331,15 @@ class States:
         self.tell(StateChanged(charger_id, number))
 
     def _save(self, key: Key, *, surely: bool = False) -> None:
-        state = self._state(key)
-        stored, total = self._stored.get(key), state.register.total
-        exact = state.exact and (surely or stored is None or stored.total == total)
-        text = json.dumps(state.as_json() | {"exact": exact})
+        """Note a state for the disk; `surely` if nothing more will be shown."""
+        state, stored = self._state(key), self._stored.get(key)
+        energy = max(state.register.total, state.floor)
+        still = state.run is None and (stored is None or energy == stored.energy)
+        floor = energy if still or surely else energy + RESERVE
+        text = json.dumps(state.as_json() | {"floor": floor})
         if stored is None or stored.text != text:
             self._journal.later(
                 ("state", key), "INSERT OR REPLACE INTO states VALUES (?, ?, ?)", *key, text
             )
-            self._stored[key] = _Stored(text, total, exact)
+            self._stored[key] = _Stored(text, energy, floor)
         self._unsaved.discard(key)

@@ -153,6 +153,11 @@ class Transactions:
                 return session
         return None
 
+    def abandon(self, charger_id: str, at: datetime) -> None:
+        """End what runs at a charger that is forgotten."""
+        for session in self._of(charger_id):
+            self.give_up(session, at)
+
     def get(self, charger_id: str, transaction_id: TransactionId) -> Session | None:
         """Return a session that runs or ended lately."""
         key = (charger_id, transaction_id)

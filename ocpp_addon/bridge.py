@@ -20,6 +20,7 @@ from ocpp_addon.mqtt.link import Incoming
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.retained import Retained
 from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.ocpp.accepted_key import accepted_key
 from ocpp_addon.ocpp.effects import (
     Answer,
     Answered,
@@ -159,7 +160,7 @@ class Bridge:
         version, now = connection.session.version, datetime.now(UTC)
         with self._mishaps.contained("understanding an outcome"):
             self._home.settled(connection.charger_id, version, call, outcome, now)
-        key = _accepted_key(call, outcome)
+        key = accepted_key(call, outcome)
         if key is not None:
             self.spawn(self._expect_key(connection.charger_id, key), "new password")
 
@@ -304,14 +305,3 @@ class Bridge:
 
 def _ignore_order(charger_id: str, connector: str, key: str, value: bytes) -> None:
     """Take an order that nobody carries out."""
-
-
-def _accepted_key(call: Call, outcome: CallResult | CallError) -> bytes | None:
-    """Return the secret with which a charger will log in from now on, if it accepted one."""
-    if isinstance(outcome, CallError) or call.action != "ChangeConfiguration":
-        return None
-    key, value = call.payload.get("key"), call.payload.get("value")
-    if not isinstance(key, str) or key.lower() != "authorizationkey" or not isinstance(value, str):
-        return None
-    accepted = outcome.payload.get("status") in ("Accepted", "RebootRequired")
-    return value.encode("utf-8", "replace") if accepted and value else None

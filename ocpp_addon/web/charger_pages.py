@@ -155,6 +155,8 @@ class ChargerPages:
         since = _moment(request, "since") or until - DAY
         samples = await self._backend.samples(charger_id, since, until)
         points = _points(samples, what)
+        if points and "until" not in request.query:  # there are none while nothing changes
+            points.append((until, points[-1][1]))
         drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until)
         # The style of the drawing is inline; as an image it runs nothing and loads nothing.
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}

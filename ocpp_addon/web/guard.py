@@ -168,6 +168,14 @@ def is_local(name: str) -> bool:
     return True
 
 
+def is_loopback(name: str) -> bool:
+    """Tell whether a name leads to this machine alone."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
 def _check_origin(request: web.Request, host: str, *, any_port: bool) -> None:
     """Refuse requests that a page of another host made.
 

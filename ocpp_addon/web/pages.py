@@ -1,38 +1,47 @@
 """The pages about the gateway as a whole: overview, connecting, sessions, tags."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from ocpp_addon.web import sessions
-from ocpp_addon.web.guard import VISITOR, is_local
+from ocpp_addon.web.guard import VISITOR, is_local, is_loopback
 from ocpp_addon.web.site import Site
 from ocpp_addon.web.views import ATTEMPTS_SHOWN
 
 SESSIONS_SHOWN = 500  # the spreadsheet has all
 
-# Facts of the field about chargers' settings, cautious since firmwares differ: brand, how the
-# address is to be written ("full" with scheme and id, "base" without id, "bare" without scheme
-# and id), and what else to know.
+
+class Brand(NamedTuple):
+    """How a brand wants the address: "full" with scheme and id, "base" without the id, "bare"
+    without both; and what else to know. Firmwares differ, so these are starting points."""
+
+    name: str
+    form: str
+    hint: str
+    encrypted: bool = False
+
+
 BRANDS = (
-    ("Alfen", "base", "In its installer app. An address with numbers, not a name."),
-    ("Autel", "base", "Wants wss, and may append :443 itself: let the encrypted port be 443."),
-    ("Easee", "base", "Choose OCPP in the installer's portal; it replaces Easee's own operator."),
-    ("EVBox", "base", "Older ones know only old TLS: use ws in your own network."),
-    ("go-e", "full", "In its app under Internet, OCPP. Enter the id in the address."),
-    ("Grizzl-E", "full", "It names no sub-protocol and may send broken JSON: both are mended."),
-    ("Growatt, Huawei", "base", "Address and charge point id have fields of their own."),
-    ("KEBA", "base", "After days without an answer it gives up: restart it then."),
-    ("Mennekes", "base", "It may take 15 minutes to dial again."),
-    ("myenergi Zappi", "full", "Its maker's cloud connects, so the address must be public (wss)."),
-    ("OpenEVSE", "full", "Older firmware knows no password: add it without one."),
-    ("StarCharge", "base", "It sends a fixed user name and password: approve what it sends."),
-    ("Wallbox", "base", "Address, id and password in separate fields; an empty one is fine."),
-    ("WARP, Tinkerforge", "base", "No / at the end. 40 hex digits make a good password."),
-    ("Others with one field", "full", "The id is the last part of the address."),
-    ("Others with two fields", "base", "They append the id by themselves."),
-    ("Others with host and port", "bare", "The path, where one is asked for, is /ocpp."),
+    Brand("ABB Terra AC", "base", "The id is the serial number. It may take a quarter of an hour."),
+    Brand("Alfen", "bare", "Its path is /ocpp/. Use an address with numbers, not a name."),
+    Brand("Autel", "base", "It may append :443 itself: let that port lead here.", encrypted=True),
+    Brand("Easee", "base", "OCPP is activated through its API; the operator's goes away."),
+    Brand("EVBox", "base", "Older ones know only old encryption: use ws in your own network."),
+    Brand("go-e", "full", "In its app under Internet, OCPP."),
+    Brand("Grizzl-E", "base", "Older ones want host and port alone, without ws://."),
+    Brand("Growatt, Huawei", "base", "Address and charge point id have fields of their own."),
+    Brand("KEBA", "base", "After seven days without an answer it gives up until restarted."),
+    Brand("Mennekes", "base", "It may take a quarter of an hour to dial again."),
+    Brand("myenergi Zappi", "full", "Its cloud connects: a public name is needed.", encrypted=True),
+    Brand("OpenEVSE", "full", "Older firmware knows no password: add it without one."),
+    Brand("StarCharge", "base", "It sends a fixed user name and password: approve what it sends."),
+    Brand("Wallbox", "base", "No password, or one of 16 to 20 characters. It restarts then."),
+    Brand("WARP, Tinkerforge", "base", "No / at the end. 40 hex digits make a good password."),
+    Brand("Others with one field", "full", "The id is the last part of the address."),
+    Brand("Others with two fields", "base", "They append the id by themselves."),
+    Brand("Others with host and port", "bare", "The path, where one is asked for, is /ocpp."),
 )
 
 
@@ -71,8 +80,8 @@ class Pages:
         places = await self._backend.places()
         hosts = [*places["addresses"], *places["names"]]
         name = request[VISITOR].host  # by which the browser found the way, so chargers may too
-        if name and name not in hosts and is_local(name) and name != "localhost":
-            hosts.append(name)
+        if name and is_local(name) and not (hosts and is_loopback(name)):
+            hosts = [*dict.fromkeys([*hosts, name])]
         hosts = [f"[{host}]" if ":" in host else host for host in hosts]
         wanted = request.query.get("charger", "")
         doors = [("ws", places["port"]), ("wss", places["tls_port"])]
@@ -83,7 +92,7 @@ class Pages:
             view="connect",
             urls=[f"{way}://{host}:{port}/ocpp" for way, port in doors if port for host in hosts],
             encrypted=places["tls_port"] is not None,
-            reachable=any(not host.startswith(("127.", "[::1]")) for host in hosts),
+            reachable=any(not is_loopback(host.strip("[]")) for host in hosts),
             unknown=places["unknown_chargers"],
             example=wanted or "ID",
             wanted=wanted,

@@ -24,6 +24,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.tests["startswith"] = str.startswith
         self._environment.filters |= {
             "amount": amount,
             "duration": duration,

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.browser.conftest import Home
 from tests.stand import Charger, until
@@ -20,9 +23,22 @@ PAGES = {
 }
 
 
+def _yesterday(folder: Path) -> None:
+    """Write what a charger measured in the night."""
+    now = datetime.now(UTC).timestamp()
+    with closing(sqlite3.connect(folder / "gateway.sqlite3")) as database, database:
+        for minute in range(1000):
+            hours = minute / 60
+            power = 11040 * min(1, max(0, 9 - hours) * 4) * (hours > 4) if hours < 9 else 0
+            energy = 90000 + 11040 * max(0, min(hours, 9) - 4)
+            point = ("garage", now - 60 * (1100 - minute), power, energy)
+            database.execute("INSERT INTO points VALUES (?, ?, ?, ?)", point)
+
+
 @asynccontextmanager
 async def lived_in(home: Home) -> AsyncIterator[None]:
     """Fill a house with life."""
+    await asyncio.to_thread(_yesterday, home.stand.folder)
     for charger_id, password in (("garage", "garage-password-1"), ("carport", None)):
         body = {"password": password}
         await home.stand.request("PUT", f"api/chargers/{charger_id}", body)

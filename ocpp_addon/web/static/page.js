@@ -73,6 +73,7 @@
   }
 
   let reloading = false;
+  let missed = false; // something, while the messages were paused
   async function reload() {
     if (reloading) return;
     reloading = true;
@@ -82,6 +83,8 @@
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      missed = isPaused();
+      if (missed) return;
       body.dataset.token = page.body.dataset.token;
       prepare(page);
       for (const part of page.querySelectorAll("[data-live]")) {
@@ -116,7 +119,7 @@
   }
 
   function isPaused() {
-    return pause.getAttribute("aria-pressed") === "true";
+    return pause?.getAttribute("aria-pressed") === "true";
   }
 
   function addFrame(html) {
@@ -136,7 +139,9 @@
     pause.addEventListener("click", () => {
       pause.setAttribute("aria-pressed", String(!isPaused()));
       pause.textContent = isPaused() ? "Go on" : "Pause";
-      if (!isPaused()) held.splice(0).forEach(addFrame);
+      if (isPaused()) return;
+      held.splice(0).forEach(addFrame);
+      if (missed) reload();
     });
   }
 
@@ -156,9 +161,8 @@
     };
     socket.onmessage = (message) => {
       const event = JSON.parse(message.data);
-      if (event.event === "reload") {
-        if (!pause || !isPaused()) reload();
-      } else if (event.event === "frame") {
+      if (event.event === "reload") reload();
+      else if (event.event === "frame") {
         if (isPaused()) held = [...held, event.html].slice(-FRAMES);
         else addFrame(event.html);
       } else if (event.event === "html") {

@@ -10,7 +10,8 @@ from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ocpp_addon.errors import GatewayError
-from ocpp_addon.mqtt.link import FAILURE, Address, Incoming, Link, LinkLost, UserProperties
+from ocpp_addon.mqtt.link import FAILURE, Address, Incoming, Link, LinkLost
+from ocpp_addon.mqtt.properties import UserProperties
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ from typing import Any
 import aiomqtt
 from aiomqtt.types import SubscribeTopic
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTT_ERR_SUCCESS
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ocpp_addon.mqtt.properties import PublishProperties, UserProperties
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,6 @@ class Address:
     password: str | None
     tls: ssl.SSLContext | None
     client_id: str
-
-
-UserProperties = Iterable[tuple[str, str]]
 
 
 class Link(aiomqtt.Client):
@@ -133,14 +130,11 @@ class Link(aiomqtt.Client):
         if self.max_packet_size is not None and len(payload) + 1024 > self.max_packet_size:
             size = f"{len(payload)} bytes are more than the broker takes ({self.max_packet_size})"
             raise PublishRefused(size)
-        properties = None
-        if self.is_v5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.UserProperty = list(user_properties)
-            if correlation_data is not None:
-                properties.CorrelationData = correlation_data
         try:
-            info = self._client.publish(topic, payload, 1, retain, properties)
+            properties = (
+                PublishProperties(user_properties, correlation_data) if self.is_v5 else None
+            )
+            info = self._client.publish(topic, payload, 1, retain, properties)  # type: ignore[arg-type]
         # A UnicodeEncodeError is a ValueError; what is too long for its length field fails last.
         except (ValueError, TypeError, struct.error) as error:
             raise PublishRefused(str(error)) from error

@@ -171,6 +171,18 @@ async def test_odd_texts_do_no_harm_anywhere(
     assert all(text.isprintable() for text in caplog.messages)
 
 
+@pytest.mark.parametrize("name", ["\0", "\ud800", "\uffff", "a\nb", "x" * 70_000, "\x1b[31m"])
+async def test_odd_names_do_not_keep_a_message_from_mqtt(tmp_path: Path, name: str) -> None:
+    async with stand(tmp_path) as one, wire(one.port) as charger:
+        await charger.send(json.dumps([2, "1", "Heartbeat", {name: 1}]))
+        assert json.loads(await charger.expect_text())[:2] == [3, "1"]
+        seen = await one.watch.expect("ocpp/cp/CP1/Heartbeat")
+        assert seen.json["Payload"] == {name: 1}
+        [warning] = seen.marks("warning")
+        assert warning.isprintable()
+        assert not seen.marks("replayed")
+
+
 BOOT_TEXTS = ("chargePointVendor", "chargePointModel", "chargePointSerialNumber", "firmwareVersion")
 
 

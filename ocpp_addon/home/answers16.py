@@ -71,9 +71,12 @@ class Answers16:
     def observe_answer(
         self, charger_id: str, call: Call, result: Mapping[str, Any], now: datetime
     ) -> None:
-        """Note a transaction to which any central system gave an id."""
+        """Note a transaction that any central system allowed and gave an id."""
         transaction_id = fields.integer(result, "transactionId")
-        if call.action == "StartTransaction" and transaction_id is not None:
+        verdict = fields.text(fields.group(result, "idTagInfo"), "status") or "Accepted"
+        if call.action != "StartTransaction" or verdict != "Accepted":
+            return
+        if transaction_id is not None:
             self._transactions.begun(self._start(charger_id, call.payload, now), transaction_id)
 
     async def answer(
@@ -92,14 +95,14 @@ class Answers16:
             case "Authorize":
                 return {"idTagInfo": self._id_tag_info(call.payload, now, pending=pending)}
             case "StartTransaction":
-                if pending:
-                    transaction_id = self._transactions.new_id(charger_id, now)
-                else:
+                info = self._id_tag_info(call.payload, now, pending=pending)
+                if info["status"] == "Accepted":
                     start = self._start(charger_id, call.payload, now)
                     transaction_id = self._transactions.begin(start, now)
+                else:  # there is no session unless its meter values tell otherwise
+                    transaction_id = self._transactions.new_id(charger_id, now)
                 await self._journal.flush()
-                id_tag_info = self._id_tag_info(call.payload, now, pending=pending)
-                return {"transactionId": transaction_id, "idTagInfo": id_tag_info}
+                return {"transactionId": transaction_id, "idTagInfo": info}
             case "StopTransaction":
                 if pending:
                     return {}

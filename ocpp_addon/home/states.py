@@ -301,7 +301,7 @@ class States:
         """Return the state that a message is about; its transaction knows best."""
         if transaction is not None:
             session = self._transactions.get(charger_id, transaction)
-            if session is not None and session.connector is not None:
+            if session is not None and session.connector:
                 number = session.connector
         if number is None:
             outlets = [state for state in self.of(charger_id) if state.number > 0]

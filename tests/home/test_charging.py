@@ -272,6 +272,24 @@ async def test_a_repeated_start_or_stop_is_told_once(charger: Charger) -> None:
     assert [type(event) for event in charger.events] == [TagScanned, SessionStarted, SessionEnded]
 
 
+@pytest.mark.parametrize("charges", [False, True])
+async def test_a_refused_start_is_a_session_only_if_it_charges_all_the_same(
+    open_central: OpenCentral, charges: bool
+) -> None:
+    charger = Charger(await open_central("list"))
+    identity = await charger.start(meterStart=1000)
+    assert charger.state() == {}
+    if charges:
+        await charger.status("Charging")
+        await charger.meter(1100, transactionId=identity)
+    await charger.stop(identity, meterStop=1200, reason="DeAuthorized")
+    assert len(await charger.central.sessions.find(Choice())) == charges
+    assert [type(event) for event in charger.events] == [
+        TagScanned,
+        *([SessionStarted, SessionEnded] if charges else []),
+    ]
+
+
 async def test_a_lost_start_is_made_up_for_by_meter_values(charger: Charger) -> None:
     await charger.status("Charging")
     for reading in (5000, 5100, 5250):

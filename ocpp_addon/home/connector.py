@@ -96,7 +96,7 @@ class ConnectorState:
         """Tell whether energy flows."""
         if self.status is None or self.status == "Occupied":
             return self.values["power"] > 0 if "power" in self.values else None
-        return self.status == "Charging"
+        return self.status == "Charging" and self.still_since is None
 
     @property
     def free_since(self) -> datetime | None:
@@ -200,6 +200,8 @@ class ConnectorState:
         self.session_started, self.session_ended = session.started_at, None
         self.tag, self.stop_reason = session.tag, None
         self.charging_state = None
+        if self.status == "Charging":
+            self.still_since = None
 
     def amend(self, session: Session) -> None:
         """Take what a running session did not know at its start."""
@@ -331,7 +333,7 @@ class ConnectorState:
             self._stand_still(at)
 
     def _stand_still(self, at: datetime) -> None:
-        self.still_since = at
+        self.still_since = self.still_since or at
         for key in self.values:
             if _flows(key):
                 self.values[key] = 0.0
@@ -370,7 +372,7 @@ _PLAIN = (
     *("evse", "charging_state", "error", "error_info", "plugged_in", "values"),
     *("floor", "meter_start", "session_energy", "tag", "stop_reason", "current_limit", "failure"),
 )
-_MOMENTS = ("session_started", "session_ended", "status_at", "sampled_at")
+_MOMENTS = ("session_started", "session_ended", "status_at", "sampled_at", "still_since")
 
 
 def _flows(key: str) -> bool:

@@ -165,6 +165,7 @@ async def test_stops_may_bring_the_meter_values_of_the_session(charger: Charger)
     ]
     await charger.stop(identity, meterStop=0, transactionData=data)
     state = charger.state()
+    assert (state["status"], state["charging"]) == ("Charging", False)  # it is slow to say so
     assert (state["energy"], state["session_energy"]) == (4.5, 3.5)
     assert state.get("power", 0) == 0
     assert (await record(charger)).energy == 3500

@@ -1,7 +1,6 @@
 """The figures of the gateway and its chargers for Prometheus."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,7 +18,7 @@ _COUNTERS = (
 # Of a connector, where it is known: field, name, meaning.
 _READINGS = (
     ("power", "power_watts", "Power that a connector delivers."),
-    ("energy", "energy_wh", "Energy that a connector has delivered so far."),
+    ("energy_wh", "energy_wh", "Energy that a connector has delivered so far."),
     ("current_limit", "current_limit_amperes", "Current that a connector may deliver."),
 )
 
@@ -72,14 +71,9 @@ class Metrics(Collector):
             for charger in chargers:
                 for connector in charger["connectors"]:
                     if (value := connector.get(field)) is not None:
-                        readings.add_metric([charger["id"], _label(connector)], value)
+                        readings.add_metric([charger["id"], str(connector["connector"])], value)
             yield readings
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"ocpp_{name}", meaning, value)
-
-
-def _label(connector: dict[str, Any]) -> str:
-    evse = connector.get("evse")
-    return str(connector["connector"]) if evse is None else f"{evse}.{connector['connector']}"

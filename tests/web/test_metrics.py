@@ -23,6 +23,9 @@ async def test_they_are_served(browser: Browser) -> None:
     assert found["ocpp_chargers", ("known",)] == 1
     assert found["ocpp_takeovers_total", ()] == 0
     assert found["ocpp_charger_connected", ("RDAM 123",)] == 1
+    assert found["ocpp_connector_power_watts", ("RDAM 123", "1")] == 7360
+    assert found["ocpp_connector_energy_wh", ("RDAM 123", "1")] == 123456
+    assert found["ocpp_connector_current_limit_amperes", ("RDAM 123", "1")] == 16
 
 
 def test_odd_ids_are_escaped_and_change_with_the_gateway() -> None:

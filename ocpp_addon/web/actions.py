@@ -146,9 +146,13 @@ class Actions:
         return where, _kept(sentence, form, password)
 
     async def read_configuration(self, form: Form) -> Outcome:
-        """Read all keys of a charger, or one variable of OCPP 2."""
+        """Read all keys of a charger; of OCPP 2 one variable, or a report of all."""
         charger = self._site.charger(form["charger"])
         where = place("charger", id=charger["id"])
+        if form.get("do") == "report":
+            self._configurations.expect(charger["id"])
+            order = orders.report_configuration(secrets.randbelow(2**31))
+            return where, await self._ordered(charger["id"], order)
         component, key = form.get("component", "").strip(), form.get("key", "").strip()
         order = orders.read_configuration(charger["protocol"] or "1.6", component, key)
         outcome = await self._backend.call(charger["id"], *order)

@@ -1,6 +1,6 @@
 """Configurations that chargers were asked for, kept to compare; secrets are not kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +9,11 @@ from ocpp_addon.ocpp.redaction import redacted
 from ocpp_addon.text import printable, utc
 
 CHARGERS_LIMIT = 200
-KEYS_LIMIT = 1000
+KEYS_LIMIT = 2000
 VALUE_LIMIT = 500
+
+Value = tuple[str | None, bool]  # and whether it is read-only
+Values = dict[str, Value]  # by the name of the key
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Key:
 @dataclass(frozen=True)
 class _Reading:
     at: str
-    values: dict[str, tuple[str | None, bool]]
+    values: Values
 
 
 class Configurations:
@@ -35,19 +38,32 @@ class Configurations:
 
     def __init__(self) -> None:
         self._readings: dict[str, tuple[_Reading, _Reading | None]] = {}
+        self._reports: dict[str, Values] = {}  # of OCPP 2, which come in parts
 
     def add(self, charger_id: str, payload: Mapping[str, Any]) -> int:
         """Take the answer to GetConfiguration or GetVariables; return how many keys it has."""
-        values = dict(_values(redacted(payload))[:KEYS_LIMIT])
-        last = self._readings.pop(charger_id, None)
-        previous = last[0] if last else None
-        count = len(values)
-        if previous is not None and count == 1:  # one key read again: the others stay
-            values = previous.values | values
-        self._readings[charger_id] = (_Reading(utc(datetime.now(UTC)), values), previous)
-        if len(self._readings) > CHARGERS_LIMIT:
-            del self._readings[next(iter(self._readings))]
-        return count
+        values = _limited(_told(redacted(payload)))
+        self._keep(charger_id, values)
+        return len(values)
+
+    def expect(self, charger_id: str) -> None:
+        """Wait for a report of all variables, which the charger sends by itself."""
+        self._reports[charger_id] = {}
+        if len(self._reports) > CHARGERS_LIMIT:
+            del self._reports[next(iter(self._reports))]
+
+    def heed(self, charger_id: str, show: Callable[[], Mapping[str, Any]]) -> None:
+        """Look at a message: it may be a part of the report that is expected."""
+        if charger_id not in self._reports:
+            return
+        frame = show()
+        if (frame["direction"], frame.get("action")) != ("received", "NotifyReport"):
+            return
+        payload = frame.get("payload", {})
+        report = self._reports[charger_id]
+        self._reports[charger_id] = _limited([*report.items(), *_reported(payload)])
+        if payload.get("tbc") is not True:
+            self._keep(charger_id, self._reports.pop(charger_id))
 
     def read_at(self, charger_id: str) -> str | None:
         """Return when a charger was last read."""
@@ -71,20 +87,52 @@ class Configurations:
             for name, (value, readonly) in sorted(now.values.items())
         ]
 
+    def _keep(self, charger_id: str, values: Values) -> None:
+        last = self._readings.pop(charger_id, None)
+        previous = last[0] if last else None
+        if previous is not None and len(values) == 1:  # one key read again: the others stay
+            values = previous.values | values
+        self._readings[charger_id] = (_Reading(utc(datetime.now(UTC)), values), previous)
+        if len(self._readings) > CHARGERS_LIMIT:
+            del self._readings[next(iter(self._readings))]
 
-def _values(payload: Mapping[str, Any]) -> list[tuple[str, tuple[str | None, bool]]]:
-    found: list[tuple[str, tuple[str | None, bool]]] = []
+
+def _limited(found: list[tuple[str, Value]]) -> Values:
+    return dict(found[:KEYS_LIMIT])
+
+
+def _told(payload: Mapping[str, Any]) -> list[tuple[str, Value]]:
+    found: list[tuple[str, Value]] = []
     for item in _objects(payload.get("configurationKey")):
         value = item.get("value")
         shown = None if value is None else printable(value, VALUE_LIMIT)
         found.append((printable(item.get("key")), (shown, item.get("readonly") is True)))
     for item in _objects(payload.get("getVariableResult")):
-        component, variable = item.get("component"), item.get("variable")
-        names = [place.get("name") for place in (component, variable) if isinstance(place, dict)]
         value = item.get("attributeValue", f"({item.get('attributeStatus')})")
-        name = ".".join(printable(name) for name in names)
-        found.append((name, (printable(value, VALUE_LIMIT), False)))
+        found.append((_name(item), (printable(value, VALUE_LIMIT), False)))
     return found
+
+
+def _reported(payload: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    for item in _objects(payload.get("reportData")):
+        for attribute in _objects(item.get("variableAttribute")):
+            if attribute.get("type", "Actual") == "Actual":
+                value = attribute.get("value")
+                shown = None if value is None else printable(value, VALUE_LIMIT)
+                yield _name(item), (shown, attribute.get("mutability") == "ReadOnly")
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    """Return component and variable of OCPP 2 as one word, such as EVSE[1].Power."""
+    words = []
+    for place in (item.get("component"), item.get("variable")):
+        if not isinstance(place, dict):
+            continue
+        evse = place.get("evse")
+        number = f"[{printable(evse.get('id'))}]" if isinstance(evse, dict) else ""
+        instance = f"({printable(place['instance'])})" if place.get("instance") else ""
+        words.append(f"{printable(place.get('name'))}{number}{instance}")
+    return ".".join(words)
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

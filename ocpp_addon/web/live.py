@@ -60,12 +60,19 @@ class _Viewer:
 class Live:
     """Tell viewers what happens; it is the Backend's listener.
 
-    A viewer names a view, by default all events as JSON, and may name one charger.
+    A viewer names a view, by default all events as JSON, and may name one charger. `heed` is told
+    of every message, too.
     """
 
-    def __init__(self, backend: Backend, views: Mapping[str, View]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        views: Mapping[str, View],
+        heed: Callable[[str, Callable[[], Event]], None],
+    ) -> None:
         self.version = 0  # grows with every change, so that a page knows whether it missed one
         self._backend = backend
+        self._heed = heed
         self._views = {"": View(_everything, dialogue=True), **views}
         self._viewers: set[_Viewer] = set()
         self._changed: set[str] = set()
@@ -108,6 +115,7 @@ class Live:
     def message(self, charger_id: str, show: Callable[[], dict[str, Any]]) -> None:
         """Learn of a message, which is made readable only if somebody looks."""
         self.charger_changed(charger_id)
+        self._heed(charger_id, show)
         if any(
             self._views[viewer.view].dialogue and viewer.charger_id in (None, charger_id)
             for viewer in self._viewers

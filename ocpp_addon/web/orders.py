@@ -32,6 +32,11 @@ def read_configuration(protocol: str, component: str, name: str) -> Order:
     return "GetVariables", {"getVariableData": [variable]}
 
 
+def report_configuration(number: int) -> Order:
+    """Let a charger of OCPP 2 report all its variables; they come in messages of their own."""
+    return "GetBaseReport", {"requestId": number, "reportBase": "FullInventory"}
+
+
 def write_configuration(protocol: str, component: str, name: str, value: str) -> Order:
     """Write one key."""
     if protocol == "1.6":

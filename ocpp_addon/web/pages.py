@@ -10,7 +10,7 @@ from ocpp_addon.web.guard import VISITOR, is_local, is_loopback
 from ocpp_addon.web.site import Site
 from ocpp_addon.web.views import ATTEMPTS_SHOWN
 
-SESSIONS_SHOWN = 500  # the spreadsheet has all
+SESSIONS_SHOWN = 100  # the CSV file has all
 
 
 class Brand(NamedTuple):

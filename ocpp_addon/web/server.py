@@ -61,7 +61,7 @@ class WebServer:
         self._host = INGRESS_HOST if ingress else host
         logins, renderer, configurations = Logins(token), Renderer(), Configurations()
         self._guard = Guard(ingress, logins, ingress_peer, host)
-        self._live = Live(backend, views(renderer, backend))
+        self._live = Live(backend, views(renderer, backend), configurations.heed)
         self._site = Site(backend, logins, self._live, renderer)
         self._parts = (
             Api(backend),

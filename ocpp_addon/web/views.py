@@ -10,9 +10,11 @@ from ocpp_addon.web.renderer import Renderer
 ATTEMPTS_SHOWN = 50
 
 RELOAD: Event = {"event": "reload"}
+# Messages after which a page has to be loaded again.
 _ABOUT_SESSIONS = frozenset(
     {"Authorize", "StartTransaction", "StopTransaction", "TransactionEvent"}
 )
+_ABOUT_CHARGER = _ABOUT_SESSIONS | {"NotifyReport"}
 
 
 def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
@@ -45,7 +47,9 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
                 return part("parts.html", "state", charger)
             case {"event": "forgotten"}:
                 return RELOAD
-        return sessions(event, charger_id)
+            case {"event": "message", "message": message}:
+                return RELOAD if message.get("action") in _ABOUT_CHARGER else None
+        return None
 
     def messages(event: Event, charger_id: str | None) -> Event | None:
         if event["event"] != "message":

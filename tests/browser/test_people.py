@@ -292,3 +292,30 @@ async def test_a_page_lives_on_when_the_gateway_restarts(
             approve = page.get_by_role("button", name="Approve garage")
             await approve.click(timeout=20_000)
             await expect(page.get_by_text("garage is approved.")).to_be_visible()
+
+
+async def test_all_variables_of_an_ocpp_2_charger_are_read(home: Home) -> None:
+    await home.stand.request("PUT", "api/chargers/CP2", {"password": None})
+    async with home.stand.charger("CP2", subprotocols=("ocpp2.0.1",)) as charger:
+        station = {"vendorName": "Two", "model": "Point-oh"}
+        boot = {"reason": "PowerUp", "chargingStation": station}
+        await charger.call("BootNotification", boot)
+        page = await home.open("charger?id=CP2")
+        await expect(page.locator("#live")).to_have_text("Live")
+        click = asyncio.create_task(page.get_by_role("button", name="Read everything").click())
+        [_, unique_id, action, asked] = await charger.receive()
+        assert action == "GetBaseReport"
+        await charger.send([3, unique_id, {"status": "Accepted"}])
+        await click
+        await expect(page.locator("#notice")).to_contain_text("accepted")
+        await expect(page.locator("#live")).to_have_text("Live")
+        item = {
+            "component": {"name": "OCPPCommCtrlr"},
+            "variable": {"name": "HeartbeatInterval"},
+            "variableAttribute": [{"value": "86400"}],
+        }
+        report = {"requestId": asked["requestId"], "seqNo": 0, "reportData": [item]}
+        report["generatedAt"] = "2026-11-25T00:00:00Z"
+        await charger.call("NotifyReport", report)
+        row = page.get_by_role("row").filter(has_text="OCPPCommCtrlr.HeartbeatInterval")
+        await expect(row).to_contain_text("86400")

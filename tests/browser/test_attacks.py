@@ -46,7 +46,7 @@ async def attack(page: Page, target: str, evil: str) -> None:
         async with page.expect_navigation() as gone:
             await page.evaluate(f"document.getElementById('{form}').submit()")
         answer = await gone.value
-        assert answer is not None and answer.request.method == "POST" and answer.status == 403
+        assert (answer.request.method, answer.status) == ("POST", 403)
     await page.goto(evil)
     write = """async target => {
       const body = JSON.stringify({ password: null });

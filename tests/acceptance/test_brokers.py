@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.mosquitto import free_port
-from tests.stand import Charger, Stand, stand
+from tests.stand import Charger, Stand, Watch, stand
 
 
 async def works(one: Stand, charger: Charger) -> None:
@@ -102,3 +102,21 @@ async def test_with_mqtt_3_1_1_everything_but_properties_works(tmp_path: Path) -
             assert (await one.watch.expect("ocpp/presence/CP1")).payload == b"offline"
             assert (await one.watch.expect("ocpp/presence/CP1", 2)).payload == b"online"
         assert (await one.watch.expect("ocpp/gateway/second", 2)).payload == b"offline"
+
+
+async def test_presence_is_kept_by_the_broker(tmp_path: Path) -> None:
+    async def kept(topic: str) -> bytes:
+        async with Watch(one.mosquitto.port, topic) as watch:
+            seen = await watch.expect(topic)
+            assert seen.retain
+            return seen.payload
+
+    async with stand(tmp_path, name="garage") as one:
+        assert await kept("ocpp/gateway/garage") == b"online"
+        async with one.charger():
+            await one.watch.expect("ocpp/presence/CP1", 2)
+            assert await kept("ocpp/presence/CP1") == b"online"
+        await one.watch.expect("ocpp/presence/CP1", 3)
+        assert await kept("ocpp/presence/CP1") == b"offline"
+        assert (await one.request("DELETE", "api/chargers/CP1"))[0] == 200
+        assert (await one.watch.expect("ocpp/presence/CP1", 4)).payload == b""

@@ -221,6 +221,20 @@ async def test_wss(tmp_path: Path, certificate: Path) -> None:
         assert (await one.attempts())[0]["code"].startswith("tls_")
 
 
+async def test_client_certificates_are_asked_for(tmp_path: Path, certificate: Path) -> None:
+    key = tmp_path / "key.pem"
+    options = {"ssl": True, "certfile": str(certificate), "keyfile": str(key)}
+    context = ssl.create_default_context(cafile=certificate)
+    async with stand(tmp_path / "data", **options, client_ca=str(certificate)) as one:
+        tls = one.gateway.endpoint.ports[1]
+        with pytest.raises((OSError, EOFError)):
+            await knock(tls, tls=context)
+        await until(one.gateway.endpoint.attempts.newest_first)
+        assert (await one.attempts())[0]["code"] == "tls_no_certificate"
+        context.load_cert_chain(certificate, key)
+        assert (await knock(tls, tls=context)).status == 101
+
+
 # A program that is not ours.
 
 

@@ -11,6 +11,7 @@ from typing import Self
 import aiomqtt
 import pytest
 
+from ocpp_addon.mqtt.broker import REFUSED_DELAY
 from ocpp_addon.mqtt.link import Incoming, Link, LinkLost
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.conftest import make_broker, until
@@ -134,6 +135,7 @@ async def test_wrong_credentials_are_said_once_and_retried_slowly(
         await asyncio.sleep(1)
         assert sum("refuses user name" in text for text in caplog.messages) == 1
         assert not any("wrong" in text for text in caplog.messages)
+        assert REFUSED_DELAY / 2 <= await wrong._attempt() <= REFUSED_DELAY
         await _end(running)
 
 
@@ -250,6 +252,25 @@ async def test_a_redelivery_is_recognised() -> None:
     assert [incoming.duplicate for incoming in received] == [False, True]
     await _end(running)
     server.close()
+
+
+async def test_reconnecting_has_full_jitter_up_to_five_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Clients that lost the same broker must not come back all at once."""
+    drawn: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", draw)
+    broker = make_broker(free_port())
+    running = asyncio.create_task(broker.run())
+    await until(lambda: len(drawn) >= 6)
+    await _end(running)
+    assert {low for low, _ in drawn} == {0}
+    assert [round(high, 2) for _, high in drawn[:6]] == [1.0, 1.6, 2.56, 4.1, 5.0, 5.0]
 
 
 async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:

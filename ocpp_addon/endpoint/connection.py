@@ -1,6 +1,7 @@
 """One charger's WebSocket: frames into its session, the session's effects out, in order."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable
@@ -133,6 +134,7 @@ class Connection:
         self._work: asyncio.Queue[list[_Work] | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._heard = asyncio.Event()
+        self._finished = asyncio.Event()
         self._ended = False
         self._notes = 0
         self._notes_since = 0.0
@@ -162,6 +164,7 @@ class Connection:
                     self._work.put_nowait(None)
         finally:
             await self._ports.closed(self)
+            self._finished.set()
 
     def command(self, command: Command) -> None:
         """Send a Call to the charger; its outcome is settled in any case."""
@@ -205,6 +208,21 @@ class Connection:
             self.end_reason = reason
         self._end()
         self._transport.abort()
+
+    async def finish(self, patience: float) -> None:
+        """Wait for the end of an aborted connection, at most `patience` seconds.
+
+        Of what could not be done by then only the outcomes of commands are reported: everything
+        else has not been acknowledged to the charger.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._finished.wait()
+        while not self._work.empty():
+            for effect in self._work.get_nowait() or ():
+                if isinstance(effect, Settle):
+                    self._ports.settle(self, effect)
+        self._work.put_nowait(None)
 
     def _end(self) -> None:
         """Report what can no longer be answered, at once and only once."""

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 LARGEST_MESSAGE = 128 * 1024  # bytes
 HANDSHAKE_TIMEOUT = 10.0  # seconds for the answer to a handshake to leave
 SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
+STOP_PATIENCE = 1.0  # seconds in which a stop waits for what chargers have said before
 TICK = 0.25  # seconds: how exact time-outs are
 HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
 
@@ -114,8 +115,10 @@ class Endpoint:
             server.close()
         for waiting in self._waiting:
             waiting.close()
-        for connection in list(self.connections.values()):
+        connections = list(self.connections.values())
+        for connection in connections:
             connection.abort("the gateway stops")
+        await asyncio.gather(*(connection.finish(STOP_PATIENCE) for connection in connections))
         self._servers.clear()
         self._waiting.clear()
         runner, self._runner = self._runner, None

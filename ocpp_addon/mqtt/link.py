@@ -190,6 +190,7 @@ class Link(aiomqtt.Client):
         for acknowledged in self._acknowledgements.values():
             if not acknowledged.done():
                 acknowledged.set_exception(LinkLost("the connection ended", self.lost_code))
+                acknowledged.exception()  # seen: whoever waited may have given up
         self._acknowledgements.clear()
         if self._disconnected.done():
             self._disconnected.exception()  # seen: nothing else will ask for it

@@ -177,6 +177,27 @@ async def test_stopping_ends_commands_and_drops_sockets_without_close_frames(
         assert one.watch.on("ocpp/presence/CP1")[-1].payload == b"offline"
 
 
+async def test_a_stop_reports_what_the_charger_has_answered_just_before(tmp_path: Path) -> None:
+    """With a broker that hangs, each message before the answer takes a moment to be stored."""
+    async with stand(tmp_path) as one:
+        async with one.run(name="second") as gateway, one.charger() as charger:
+            await one.watch.publish(DOWN, command("c1"))
+            await charger.receive()
+            one.mosquitto.suspend()
+            for number in range(50):
+                await charger.send([2, str(number), "Heartbeat", {}])
+            await charger.send([3, "c1", {"status": "Accepted"}])
+            history = gateway.endpoint.history("CP1")
+            await until(lambda: history and history.entries[-1].text.startswith('[3, "c1"'))
+            await gateway.endpoint.close()
+            assert not gateway.endpoint.connections  # nothing is on its way to the disk any more
+        one.mosquitto.resume()
+        async with one.run(name="third"):
+            seen = await one.watch.expect(REPLY)
+            assert (seen.json["UniqueId"], seen.json["Action"]) == ("c1", "Reset")
+            assert not one.watch.on(ERROR)
+
+
 async def test_every_command_of_a_burst_has_one_outcome(tmp_path: Path) -> None:
     ids = [f"c{number}" for number in range(200)]
 

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.fake_supervisor import FakeSupervisor
@@ -57,8 +58,9 @@ class Home:
         return self.app.root / "data"
 
     async def start(self) -> None:
-        """Start the app, and return once it listens."""
+        """Start the app, and return once it listens for chargers and its page is there."""
         await self.app.start(self.supervisor.start_app(self.data))
+        await self.app.says("Chargers connect to port 33033")
         async with asyncio.timeout(PATIENCE):
             while (await self.page("GET", "health"))[0] == 502:
                 await asyncio.sleep(0.05)
@@ -153,6 +155,40 @@ async def test_stores_the_chargers_of_the_options_and_empties_them(home: Home) -
     headers = {"Authorization": basic("CP1", "a secret of 20 b")}
     async with connect(url, subprotocols=[OCPP], additional_headers=headers) as socket:
         assert (await Charger(socket).boot())["status"] == "Accepted"
+    assert await home.app.stop() == 0
+
+
+async def test_the_first_charger_as_the_documentation_tells(home: Home, broker: Mosquitto) -> None:
+    home.supervisor.mqtt = registered(broker)
+    url = f"ws://{APP}:33033/ocpp"
+    good = {"Authorization": basic("garage", "sixteen or more!")}
+    await home.start()
+    await home.connected()
+    async with Watch(broker.port, "ocpp/#") as watch:
+        # The charger appends its ID to the address by itself.
+        async with connect(f"{url}/garage", subprotocols=[OCPP], additional_headers=good) as socket:
+            charger = Charger(socket)
+            assert (await charger.boot())["status"] == "Pending"
+            _, (waiting,) = await home.page("GET", "api/chargers")
+            assert (waiting["id"], waiting["approval"]) == ("garage", "pending")
+            assert waiting["vendor"] == "vendor1"
+            assert not watch.on("ocpp/cp/garage/BootNotification")
+            approval = {"connection": waiting["connection"]}
+            assert (await home.page("POST", "api/chargers/garage/approve", approval))[0] == 200
+            _, unique_id, action, wanted = await charger.receive()
+            assert (action, wanted) == ("TriggerMessage", {"requestedMessage": "BootNotification"})
+            await charger.send([3, unique_id, {"status": "Accepted"}])
+            assert (await charger.boot())["status"] == "Accepted"
+            await watch.expect("ocpp/cp/garage/BootNotification")
+        # From now on the password that it presented is needed, also after a restart.
+        assert await home.app.stop() == 0
+        await home.start()
+        for wrong in ({"Authorization": basic("garage", "guessed")}, {}):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"{url}/garage", subprotocols=[OCPP], additional_headers=wrong)
+            assert refused.value.response.status_code == 401
+        async with connect(f"{url}/garage", subprotocols=[OCPP], additional_headers=good) as socket:
+            assert (await Charger(socket).boot())["status"] == "Accepted"
     assert await home.app.stop() == 0
 
 

@@ -296,7 +296,8 @@ class Connection:
                 if call is not None:
                     refusal = CallError(call.unique_id, "InternalError", "storage is unavailable")
                     await self._perform_all(self.session.answer(call, refusal))
-                return
+                if not isinstance(effect, Answer):  # after which nothing hangs on it
+                    return
 
     async def _perform(self, effect: _Work) -> None:
         match effect:

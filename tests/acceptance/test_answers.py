@@ -7,8 +7,11 @@ from typing import Any
 import bcrypt
 import pytest
 
+from ocpp_addon.errors import StorageError
+from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.ocpp.messages import Call
 from ocpp_addon.ocpp.validation import Validator
-from ocpp_addon.ocpp.version import V16
+from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.schemas import load_schema
 from tests.stand import basic, stand
 from tests.wire import wire
@@ -67,6 +70,27 @@ async def test_the_tag_policy_holds_whenever_we_answer(tmp_path: Path, central_s
             assert answer["idTagInfo"]["status"] == status
             answer = (await charger.call("StartTransaction", START | {"idTag": tag}))[2]
             assert answer["idTagInfo"]["status"] == status
+
+
+async def test_a_call_that_cannot_be_stored_takes_no_other_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = CentralSystem.answer
+
+    async def refuse(self: CentralSystem, charger_id: str, version: Version, call: Call,
+                     *rest: Any, **more: Any) -> Any:  # fmt: skip
+        if call.action == "StartTransaction":
+            raise StorageError("the disk is full")
+        return await answer(self, charger_id, version, call, *rest, **more)
+
+    monkeypatch.setattr(CentralSystem, "answer", refuse)
+    options = {"central_system": "external", "answer_timeout": 0.5}
+    async with stand(tmp_path, **options) as one, one.charger() as charger:
+        for number, action in enumerate(["StartTransaction", "Heartbeat", "StartTransaction"]):
+            await charger.send([2, str(number), action, {}])  # all are answered in one go
+        answers = [await charger.receive() for _ in range(3)]
+        assert [each[0] for each in answers] == [4, 3, 4]
+        assert answers[0][2] == "InternalError"
 
 
 async def test_transaction_ids_are_never_used_again(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from ocpp_addon.endpoint.admission import PENDING_LIMIT
+from ocpp_addon.mqtt.shelf import HELD_LIMIT
 from tests.stand import Stand, basic, stand
 from tests.wire import Reply, knock, wire
 
+STAMP = "2026-11-24T17:00:00Z"
 # OCPP-J 1.6 6.2.2: the specification's own example.
 AL1000 = "Authorization: Basic QUwxMDAwOgABAgMEBQYH////////////////"
 AL1000_KEY = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
@@ -311,3 +313,35 @@ async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> Non
             assert (await charger.receive())[2] == "TriggerMessage"
         async with one.run(unknown_chargers="refuse"):
             assert await status_of(one, "CP1") == 101
+
+
+async def test_of_a_waiting_charger_the_first_two_hundred_messages_are_kept(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one, one.charger("CP1") as charger:
+        for number in range(HELD_LIMIT + 5):
+            start = {"connectorId": 1, "idTag": "T", "meterStart": number, "timestamp": STAMP}
+            kind = (await charger.call("StartTransaction", start))[0]
+            # What is not kept is not acknowledged either: the charger will say it again.
+            assert kind == (3 if number < HELD_LIMIT else 4)
+        _, shown = await one.request("GET", "api/chargers/CP1")
+        body = {"connection": shown["connection"]}
+        assert (await one.request("POST", "api/chargers/CP1/approve", body))[0] == 200
+        await one.watch.expect("ocpp/cp/CP1/StartTransaction", HELD_LIMIT)
+        seen = one.watch.on("ocpp/cp/CP1/StartTransaction")
+        assert [each.json["Payload"]["meterStart"] for each in seen] == list(range(HELD_LIMIT))
+
+
+# Where all of it is kept.
+
+
+@pytest.mark.parametrize("content", ["{", '{"version": 99, "chargers": {}}', ""])
+async def test_a_broken_file_is_set_aside_and_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "chargers.json").write_text(content)
+    async with stand(tmp_path, unknown_chargers="refuse") as one:
+        status, health = await one.request("GET", "health")
+        assert (status, health["status"]) == (200, "degraded")
+        assert "chargers.json was broken" in " ".join(health["problems"])
+        assert await status_of(one, "CP1") == 404
+        await one.request("PUT", "api/chargers/CP1", {"password": "a-new-password"})
+        assert await status_of(one, "CP1", authorization("CP1", "a-new-password")) == 101
+    [aside] = tmp_path.glob("chargers.json.broken-*")
+    assert aside.read_text() == content

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from ocpp_addon.devices import Devices
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import Event, StateChanged
 from ocpp_addon.mqtt.retained import Retained
@@ -23,14 +24,18 @@ Key = tuple[str, int]
 class Announcer:
     """Keep `ocpp/state/${cid}/<connector>` as the built-in central system knows it."""
 
-    def __init__(self, topics: Topics, retained: Retained, home: CentralSystem) -> None:
+    def __init__(
+        self, topics: Topics, retained: Retained, home: CentralSystem, devices: Devices
+    ) -> None:
         # Set by the bridge.
         self.last_seen: Callable[[str], datetime | None] = lambda charger_id: None
         self.is_known: Callable[[str], bool] = lambda charger_id: True
         self._topics = topics
         self._retained = retained
         self._home = home
+        self._devices = devices
         self._due: set[Key] = set()
+        self._once_more: set[Key] = set()
         self._shown: set[Key] = set()
         self._wake = asyncio.Event()
         home.listeners.append(self.heed)
@@ -45,11 +50,16 @@ class Announcer:
         self._due.add((charger_id, connector))
         self._wake.set()
 
+    def repeat(self, charger_id: str, connector: int) -> None:
+        """Show a state once more although it has not changed: somebody believes in another one."""
+        self._once_more.add((charger_id, connector))
+        self.touch(charger_id, connector)
+
     def forget(self, charger_id: str) -> None:
-        """Remove a charger's states from the broker."""
-        for key in [one for one in self._shown if one[0] == charger_id]:
-            self._shown.discard(key)
-            self._retained.set(self._topics.state(*key), b"")
+        """Remove a charger's device and states from the broker."""
+        forgotten = {one for one in self._shown if one[0] == charger_id}
+        self._shown -= forgotten
+        self._devices.forget(charger_id, [self._topics.state(*key) for key in forgotten])
 
     async def run(self) -> NoReturn:
         """Show what has changed; until cancelled."""
@@ -78,7 +88,11 @@ class Announcer:
             if state is not None:
                 self._shown.add(key)
                 text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
-                self._retained.set(self._topics.state(*key), text.encode())
+                topic = self._topics.state(*key)
+                self._retained.set(topic, text.encode(), repeat=key in self._once_more)
+                self._devices.saw(*key, state)
+        self._once_more -= due
+        self._devices.tell()
 
     def _running(self) -> list[Key]:
         states = self._home.states

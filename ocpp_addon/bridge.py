@@ -59,6 +59,7 @@ class Bridge:
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
         self.on_change: Callable[[str], None] = lambda charger_id: None
         self.on_order: Callable[[str, str, str, bytes], None] = _ignore_order
+        self.on_birth: Callable[[], None] = lambda: None
         self.spawn: Callable[[Coroutine[Any, Any, None], str], object]  # set by the gateway, too
         self._topics = topics
         self._upstream = Upstream(topics, outbox)
@@ -168,6 +169,10 @@ class Bridge:
 
     def receive(self, incoming: Incoming) -> None:
         """Take a message of the broker: a command, an answer or an order for a charger."""
+        if incoming.topic in self._topics.births:
+            if incoming.payload == ONLINE:
+                self.on_birth()
+            return
         order = self._topics.entity(incoming.topic, self._is_known)
         charger_id = order[0] if order else self._topics.charger(incoming.topic, self._is_known)
         if charger_id is None:
@@ -233,11 +238,12 @@ class Bridge:
     def filters(self) -> list[str]:
         """Return what to subscribe: the filters of every charger that is known or connected."""
         self._subscribed = {*self.endpoint.credentials.ids(), *self.endpoint.connections}
-        return [
+        of_chargers = (
             topic
             for charger_id in sorted(self._subscribed)
             for topic in self._topics.filters(charger_id)
-        ]
+        )
+        return [*self._topics.births, *of_chargers]
 
     async def make_known(self, charger_id: str) -> None:
         """Subscribe for a charger and show its presence."""

@@ -1,14 +1,18 @@
 """Orders of entities and people, carried to chargers one question at a time."""
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ocpp_addon.announcer import Announcer
 from ocpp_addon.bridge import Bridge
-from ocpp_addon.errors import GatewayError
+from ocpp_addon.devices import Devices
+from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.home import orders
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.events import Event, SessionStarted
 from ocpp_addon.home.orders import Order
 from ocpp_addon.home.questions import OrderFailed, Questions
 from ocpp_addon.text import printable
@@ -18,6 +22,8 @@ log = logging.getLogger(__name__)
 QUIET = 5.0  # seconds after connecting in which a charger hears nothing but answers
 GAP = 0.2  # seconds between two questions: some chargers reboot when they are hurried
 WAITING_LIMIT = 16  # orders that wait for one charger
+FAILURE_LIMIT = 250  # characters of a sentence: Home Assistant shows 255
+SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +37,33 @@ class _Line:
     """The orders that wait for one charger; of the same kind only the newest."""
 
     waiting: dict[tuple[int, str], _Waiting] = field(default_factory=dict)
-    served: bool = False
 
 
 class Controls:
     """Carry out orders, in order and one at a time for each charger."""
 
-    def __init__(self, bridge: Bridge, home: CentralSystem) -> None:
+    def __init__(
+        self, bridge: Bridge, home: CentralSystem, announcer: Announcer, devices: Devices
+    ) -> None:
         self._bridge = bridge
         self._home = home
+        self._announcer = announcer
+        self._devices = devices
         self._lines: dict[str, _Line] = {}
         bridge.on_order = self.receive
+        bridge.on_birth = devices.reborn
+        home.listeners.append(self.heed)
+
+    def heed(self, event: Event) -> None:
+        """Make a limit hold anew for a session, where the charger takes it for sessions only."""
+        if not isinstance(event, SessionStarted) or not event.connector:
+            return
+        state = self._home.states.get(event.charger_id, event.connector)
+        shapes = self._home.habits.of(event.charger_id).shapes
+        if state is not None and state.current_limit is not None and list(shapes) == ["TxProfile"]:
+            limit = f"{state.current_limit:g}"
+            work = self._try(event.charger_id, str(event.connector), "current_limit", limit)
+            self._bridge.spawn(work, "order")
 
     def receive(self, charger_id: str, connector: str, key: str, value: bytes) -> None:
         """Take an order that came by MQTT."""
@@ -50,18 +72,46 @@ class Controls:
 
     async def set(self, charger_id: str, connector: str, key: str, value: str) -> None:
         """Carry out an order and return once it is done; OrderFailed tells why it is not."""
-        order = orders.read(connector, key, value)
+        try:
+            order = orders.read(connector, key, value)
+            await self._in_turn(charger_id, order)
+        except OrderFailed as failure:
+            if failure.code != SUPERSEDED:
+                self._tell(charger_id, connector, key, value, failure)
+            raise
+        self._note(charger_id, None)
+
+    def _tell(
+        self, charger_id: str, connector: str, key: str, value: str, failure: OrderFailed
+    ) -> None:
+        """Show people a failure, and let who expects a change see that there is none."""
+        sentence = printable(failure, FAILURE_LIMIT)
+        self._note(charger_id, sentence)
+        shown = (printable(connector), printable(key), printable(value))
+        self._devices.failed(charger_id, *shown, failure.code, sentence)
+        if connector.isdecimal():
+            for state in self._home.states.of(charger_id):
+                if str(state.number) == connector:
+                    self._announcer.repeat(charger_id, state.number)
+
+    def _note(self, charger_id: str, sentence: str | None) -> None:
+        if self._home.states.get(charger_id, 0) is not None:  # not forgotten meanwhile
+            with contextlib.suppress(StorageError):  # the journal tells of it
+                self._home.states.failed(charger_id, sentence)
+
+    async def _in_turn(self, charger_id: str, order: Order) -> None:
+        """Carry out an order after those that wait already."""
+        serving = charger_id in self._lines
         line = self._lines.setdefault(charger_id, _Line())
         place = (order.connector, order.key)
         if place not in line.waiting and len(line.waiting) >= WAITING_LIMIT:
             raise OrderFailed("queue_full", "Too many orders wait for the charger.")
         older = line.waiting.pop(place, None)
         if older is not None:
-            older.done.set_result(OrderFailed("superseded", "A newer order has taken its place."))
+            older.done.set_result(OrderFailed(SUPERSEDED, "A newer order has taken its place."))
         waiting = _Waiting(order, asyncio.get_running_loop().create_future())
         line.waiting[place] = waiting
-        if not line.served:
-            line.served = True
+        if not serving:
             self._bridge.spawn(self._serve(charger_id, line), "orders")
         failure = await asyncio.shield(waiting.done)
         if failure is not None:
@@ -80,17 +130,19 @@ class Controls:
         """Carry out what waits, until nothing does."""
         while line.waiting:
             waiting = line.waiting.pop(next(iter(line.waiting)))
-            failure: OrderFailed | None = None
+            failure: OrderFailed | None = OrderFailed("stopped", "The gateway has failed.")
             try:
                 await self._carry_out(charger_id, waiting.order)
+                failure = None
             except OrderFailed as error:
                 failure = error
             except GatewayError as error:
                 failure = OrderFailed("storage", str(error))
+            except Exception:
+                log.exception("%s: an order has failed", printable(charger_id))
             finally:  # a stop of the gateway leaves nobody waiting
                 if not waiting.done.done():
                     waiting.done.set_result(failure)
-        line.served = False
         self._lines.pop(charger_id, None)
 
     async def _carry_out(self, charger_id: str, order: Order) -> None:
@@ -100,8 +152,7 @@ class Controls:
         await asyncio.sleep(max(0.0, QUIET - connection.age))
         habits = self._home.habits.of(charger_id)
         version = connection.session.version
-        now = datetime.now(UTC)
-        situation = await self._home.situation(charger_id, version, order.connector, now)
+        situation = await self._home.situation(charger_id, version, order, datetime.now(UTC))
         try:
             await self._ask(charger_id, orders.questions(order, situation, habits))
         finally:

@@ -21,6 +21,7 @@ from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
 from ocpp_addon.config import MqttSettings, Settings
 from ocpp_addon.controls import Controls
 from ocpp_addon.database import Database
+from ocpp_addon.devices import Devices
 from ocpp_addon.endpoint.certificate import Certificate
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
@@ -99,7 +100,6 @@ class Gateway:
         self._tasks: asyncio.TaskGroup | None = None
         self._failed = False
         self._mishaps = Mishaps()
-        self.page_url: str | None = None  # in Home Assistant, once the Supervisor told it
         self.endpoint: Endpoint
         self.web: WebServer
         self.management: Management
@@ -131,6 +131,7 @@ class Gateway:
             "endpoint": self.endpoint.run,
             "home": self._home.run,
             "announcer": self._announcer.run,
+            "devices": self._devices.run,
             "web": self.web.run,
             "inbox": self._inbox.run,
             "page URL": self._learn_page_url,
@@ -213,7 +214,15 @@ class Gateway:
         self._retained = Retained(self._broker, topics.gateway)
         self._retained.set(topics.gateway, ONLINE)
         self._topics = topics
-        self._announcer = Announcer(topics, self._retained, self._home)
+        self._devices = Devices(
+            topics,
+            self._broker,
+            self._retained,
+            self._home,
+            settings.name,
+            enabled=settings.discovery,
+        )
+        self._announcer = Announcer(topics, self._retained, self._home, self._devices)
         self._bridge = Bridge(
             topics,
             self._broker,
@@ -230,6 +239,7 @@ class Gateway:
             self._retained.set(topics.presence(charger_id), OFFLINE)
             self._home.states.introduced(charger_id)
         self._certificate = certificate = _certificate(settings)
+        self._devices.begin(credentials.ids())
         self.endpoint = self._bridge.endpoint = Endpoint(
             EndpointSettings(
                 settings.host,
@@ -258,7 +268,7 @@ class Gateway:
         self.management = Management(
             self.endpoint,
             self._bridge,
-            Controls(self._bridge, self._home),
+            Controls(self._bridge, self._home, self._announcer, self._devices),
             self._home,
             self._broker,
             self._outbox,
@@ -282,6 +292,7 @@ class Gateway:
         """Say goodbye: nothing acknowledged gets lost, and everybody learns that we are gone."""
         await self.endpoint.close()
         self._announcer.show()
+        self._devices.close()
         self._retained.set(self._topics.gateway, OFFLINE)
         await self._retained.flush(PATIENCE)
         await self._outbox.close(PATIENCE)
@@ -300,7 +311,7 @@ class Gateway:
         if self._supervisor is None:
             return
         try:
-            self.page_url = await when_ready(self._supervisor.page_url)
+            self._devices.found_page(await when_ready(self._supervisor.page_url))
         except GatewayError as error:
             log.warning("Devices have no link to our page: %s", error)
 

@@ -13,6 +13,13 @@ MAX_CURRENT = 16.0
 MIN_CURRENT = 6.0  # below it no car charges (IEC 61851)
 BATTERY_WH = 60_000.0
 EFFICIENCY = 0.9
+MEASURANDS = (
+    "Energy.Active.Import.Register",
+    "Power.Active.Import",
+    "SoC",
+    "Current.Import",
+    "Voltage",
+)
 
 
 @dataclass

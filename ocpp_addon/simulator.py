@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from ocpp_addon.errors import GatewayError
-from ocpp_addon.simulated_connector import SimulatedConnector
+from ocpp_addon.simulated_connector import MEASURANDS, SimulatedConnector
 from ocpp_addon.simulated_station import SimulatedStation
 from ocpp_addon.text import printable, utc
 
@@ -85,6 +85,7 @@ class Simulator:
         self.configuration = {
             "HeartbeatInterval": "300",
             "MeterValueSampleInterval": f"{interval:g}",
+            "MeterValuesSampledData": ",".join(MEASURANDS),
             "NumberOfConnectors": str(connectors),
             "SupportedFeatureProfiles": "Core,RemoteTrigger,SmartCharging",
             "ChargeProfileMaxStackLevel": "8",

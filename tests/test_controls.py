@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +12,14 @@ from ocpp_addon import controls
 from ocpp_addon.gateway import Gateway
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.web.backend import Refused
-from tests.stand import Charger, Stand, stand, until
-
-Rule = Callable[[str, Any], Any]
+from tests.obedient import Obedient, Rule
+from tests.stand import Stand, stand, until
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controls, "QUIET", 0.0)
     monkeypatch.setattr(controls, "GAP", 0.0)
-
-
-class Obedient:
-    """Answers what a charger on the stand is asked, and notes it."""
-
-    def __init__(self, charger: Charger, rule: Rule) -> None:
-        self.charger = charger
-        self.rule = rule
-        self.asked: list[tuple[str, Any]] = []
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    async def serve(self) -> None:
-        while True:
-            kind, unique_id, action, payload = (await self.charger.receive(600))[:4]
-            assert kind == 2
-            self.asked.append((action, payload))
-            await self.go_on.wait()
-            answer = self.rule(action, payload)
-            if answer is not None:
-                await self.charger.send([3, unique_id, answer])
 
 
 def accepts(action: str, payload: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
 from ocpp_addon.home import fields, limits
+from ocpp_addon.home.announced import Announced
 from ocpp_addon.home.answers2 import Answers2
 from ocpp_addon.home.answers16 import Answers16
 from ocpp_addon.home.chargers import ChargerFacts, Chargers
@@ -17,7 +18,7 @@ from ocpp_addon.home.clock import Clocks
 from ocpp_addon.home.events import Event, Tell
 from ocpp_addon.home.habits import HabitBook
 from ocpp_addon.home.journal import Journal
-from ocpp_addon.home.orders import Situation
+from ocpp_addon.home.orders import Order, Situation
 from ocpp_addon.home.plot import Plot
 from ocpp_addon.home.scans import Scans
 from ocpp_addon.home.sessions import Sessions
@@ -45,6 +46,7 @@ class CentralSystem:
         *States.TABLES,
         *HabitBook.TABLES,
         *Plot.TABLES,
+        *Announced.TABLES,
     )
 
     def __init__(
@@ -56,6 +58,7 @@ class CentralSystem:
         transactions: Transactions,
         states: States,
         habits: HabitBook,
+        announced: Announced,
         heartbeat_interval: int,
     ) -> None:
         self.listeners: list[Tell] = []
@@ -64,6 +67,7 @@ class CentralSystem:
         self.sessions = Sessions(database, journal, states)
         self.plot = Plot(database, states)
         self.habits = habits
+        self.announced = announced
         self._transactions = transactions
         self._journal = journal
         self._chargers = chargers
@@ -89,6 +93,7 @@ class CentralSystem:
             transactions,
             await States.open(database, journal, transactions),
             await HabitBook.open(database, journal),
+            await Announced.open(database, journal),
             heartbeat_interval,
         )
 
@@ -196,28 +201,30 @@ class CentralSystem:
         self._transactions.abandon(charger_id, datetime.now(UTC))
         self._chargers.forget(charger_id)
         self.habits.forget(charger_id)
+        self.announced.forget(charger_id)
         self._clocks.forget(charger_id)
         self.states.forget(charger_id)
         self.plot.forget(charger_id)
 
     async def situation(
-        self, charger_id: str, version: Version, connector: int, now: datetime
+        self, charger_id: str, version: Version, order: Order, now: datetime
     ) -> Situation:
-        """Return what an order for a connector must know; StorageError."""
+        """Return what an order must know; StorageError."""
         facts = self._chargers.get(charger_id)
         connectors = {
             state.number: () if version == V16 else tuple(sorted(state.statuses))
             for state in self.states.of(charger_id)
             if state.number > 0
         }
-        session = self._transactions.running(charger_id, connector)
+        session = self._transactions.running(charger_id, order.connector)
+        state = self.states.get(charger_id, order.connector)
         return Situation(
             version,
             connectors,
             facts.vendor is not None,
             session.transaction_id if session else None,
-            phases=3,
-            tag=await self.tags.remote(),
+            phases=state.phases if state else limits.PHASES,
+            tag=await self.tags.remote() if order.key == "charging" else "",
             now=now,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from ocpp_addon.home.limits import PHASES
 from ocpp_addon.home.meter import REGISTER, Sample
 from ocpp_addon.home.reading import AS_SAID, Meaning, meaning
 from ocpp_addon.home.register import MOST_POWER, SLACK, Register
@@ -43,6 +44,7 @@ _OF_CHARGING_STATES = {
 }
 # What stands still when no energy flows.
 _FLOWS = ("power", "power_exported", "current", "current_exported", "reactive_power")
+LIVE_CURRENT, LIVE_VOLTAGE = 0.5, 50.0  # A and V from which a phase is in use
 _NOT_FLOWS = ("power_offered", "power_factor", "current_offered")
 
 
@@ -121,6 +123,14 @@ class ConnectorState:
         if self.session_energy is None or self.unsure:
             return None
         return max(self.session_energy, self.session_floor)
+
+    @property
+    def phases(self) -> int:
+        """Return through how many phases a car charges, as far as the meter has shown."""
+        lines = ("l1", "l2", "l3")
+        live = [line for line in lines if self.values.get(f"current_{line}", 0.0) >= LIVE_CURRENT]
+        wired = [line for line in lines if self.values.get(f"voltage_{line}", 0.0) >= LIVE_VOLTAGE]
+        return len(live) or len(wired) or PHASES
 
     def heed_clock(self, now: datetime) -> None:
         """Forget moments in the future: our own clock has been set back."""

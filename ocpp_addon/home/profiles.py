@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
 from ocpp_addon.home import settings
+from ocpp_addon.home.limits import PHASES, VOLTAGE
 from ocpp_addon.home.questions import GOOD, Questions, refusal, verdict
 from ocpp_addon.home.settings import RATE_UNIT, STACK_LEVEL
 from ocpp_addon.home.transactions import TransactionId
@@ -18,9 +19,7 @@ from ocpp_addon.ocpp.messages import CallError, Payload
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.text import utc
 
-VOLTAGE = 230.0  # between a phase and neutral, where a charger only understands W
 LONGEST_STACK = 1000  # a charger that names a higher level is not believed
-USUAL_PHASES = 3  # where a schedule does not tell (1.6 7.13)
 EARLIER = timedelta(minutes=1)  # that a schedule starts in the past, for clocks that lag
 
 # Codes of a CallError that make other forms pointless.
@@ -167,7 +166,7 @@ def _shapes(purpose: Purpose, habits: Habits) -> Iterator[Shape]:
 def _profile(version: Version, purpose: Purpose, shape: Shape, limit: Limit) -> Payload:
     value = limit.amperes if shape.unit == "A" else limit.amperes * VOLTAGE * limit.phases
     period: Payload = {"startPeriod": 0, "limit": round(value, 1)}
-    if shape.unit == "W" and limit.phases != USUAL_PHASES:
+    if shape.unit == "W" and limit.phases != PHASES:
         period["numberPhases"] = limit.phases
     schedule: Payload = {"chargingRateUnit": shape.unit, "chargingSchedulePeriod": [period]}
     if shape.kind == "Absolute":

@@ -20,8 +20,8 @@ WANTED_MEASURANDS = (
 def meter_values(version: Version, seconds: int) -> Questions[None]:
     """Have the charger report its meter every so many seconds while it charges."""
     found = yield from settings.read(version, (METER_INTERVAL, MEASURANDS))
-    yield from _measurands(version, found.get(MEASURANDS))
     yield from _number(version, METER_INTERVAL, seconds, found, "change its meter interval")
+    yield from _measurands(version, found.get(MEASURANDS))
 
 
 def keepalive(version: Version, seconds: int) -> Questions[None]:

@@ -21,9 +21,12 @@ class Retained:
         self._wake = asyncio.Event()
         broker.on_connected.append(self._on_connected)
 
-    def set(self, topic: str, payload: bytes) -> None:
-        """Make `payload` the retained message of `topic`; an empty one removes it."""
-        if self._wanted.get(topic) != payload:
+    def set(self, topic: str, payload: bytes, *, repeat: bool = False) -> None:
+        """Make `payload` the retained message of `topic`; an empty one removes it.
+
+        With `repeat` it is published although it is what the broker has already.
+        """
+        if repeat or self._wanted.get(topic) != payload:
             self._wanted[topic] = payload
             self._due[topic] = None
             self._wake.set()

@@ -18,6 +18,7 @@ from ocpp_addon.ocpp.messages import (
 )
 
 STATE_TOPIC = "ocpp/state/${cid}/+"  # of entities: one JSON object a connector
+EVENT_TOPIC = "ocpp/state/${cid}/+/+"  # of entities: what happens, and tags that are shown
 SET_TOPIC = "ocpp/set/${cid}/+/+"  # commands of entities
 
 LONGEST_VARIABLE = 64  # characters of ${action} and ${id} in a topic
@@ -69,7 +70,9 @@ class Topics:
         self._gateway = template("gateway", settings.gateway)
         self._downstream = [template("downstream", text) for text in settings.downstream]
         self._state = _Template("ocpp/state", STATE_TOPIC)
+        self._event = _Template("ocpp/state", EVENT_TOPIC)
         self._set = _Template("ocpp/set", SET_TOPIC)
+        self._discovery = _Template("discovery_prefix", f"{discovery_prefix}/device/+/config")
         self._discovery_prefix = discovery_prefix
         self._cache: dict[tuple[str, str, str, int], str] = {}
         published = [
@@ -86,10 +89,12 @@ class Topics:
         self.literals = frozenset(
             level for one in every for level in one.levels() if level and not _is_wild(level)
         )
-        self._refuse_overlaps([*published, self._state])
+        self._refuse_overlaps([*published, self._state, self._event, self._discovery])
         self._matchers = [_matcher(one) for one in self._downstream]
         self._set_matcher = _matcher(self._set)
-        self._ours = [_matcher(one) for one in (*self._downstream, self._state, self._set)]
+        self._ours = [
+            _matcher(one) for one in (*self._downstream, self._state, self._event, self._set)
+        ]
         self._ours.append(_matcher(self._presence))
 
     @property
@@ -104,6 +109,27 @@ class Topics:
     def state(self, charger_id: str, connector: int) -> str:
         """Return the topic of a connector's retained state; connector 0 is the charger itself."""
         return f"ocpp/state/{charger_id}/{connector}"
+
+    def event(self, charger_id: str, connector: int) -> str:
+        """Return the topic of what happens at a connector; not retained."""
+        return f"ocpp/state/{charger_id}/{connector}/event"
+
+    def tag(self, charger_id: str) -> str:
+        """Return the topic of tags that are shown to a charger; not retained."""
+        return f"ocpp/state/{charger_id}/0/tag"
+
+    def order(self, charger_id: str, connector: int, key: str) -> str:
+        """Return the topic on which an entity gives orders."""
+        return f"ocpp/set/{charger_id}/{connector}/{key}"
+
+    def discovery(self, device_id: str) -> str:
+        """Return the topic on which a device is announced to Home Assistant."""
+        return f"{self._discovery_prefix}/device/{device_id}/config"
+
+    @property
+    def births(self) -> tuple[str, ...]:
+        """The topics on which Home Assistant says that it has started."""
+        return tuple({"homeassistant/status": None, f"{self._discovery_prefix}/status": None})
 
     def upstream(self, charger_id: str, message: Message, action: str | None) -> str:
         """Return the topic of a message that a charger sent."""

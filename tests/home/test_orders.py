@@ -224,6 +224,9 @@ def test_measurands_that_a_charger_lacks_do_not_spoil_the_others() -> None:
 def test_settings_that_are_refused_are_told() -> None:
     charger = Configurable(V16, {})
     charger.takes = lambda name, value: "NotSupported"
+    with pytest.raises(OrderFailed, match="refuses to change its meter interval: NotSupported"):
+        ask(0, "meter_values", "PRESS", FREE, charger)
+    charger.settings["MeterValueSampleInterval"] = "60"
     with pytest.raises(OrderFailed, match="refuses to report more of its meter: NotSupported"):
         ask(0, "meter_values", "PRESS", FREE, charger)
     with pytest.raises(OrderFailed, match="refuses to change its ping interval: NotSupported"):

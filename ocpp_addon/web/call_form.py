@@ -47,7 +47,7 @@ def filled(payload: Mapping[str, Any], made: list[Field]) -> dict[str, str]:
 
 def payload(schema: Schema, form: Mapping[str, str]) -> dict[str, Any]:
     """Return the payload that was filled in; Refused names the field that cannot be read."""
-    made: dict[str, Any] = {}
+    made = _skeleton(schema, schema, 0)
     for field in fields(schema):
         text = form.get(field.name, "")
         if not text.strip():
@@ -63,6 +63,25 @@ def payload(schema: Schema, form: Mapping[str, str]) -> dict[str, Any]:
             place = place.setdefault(step, {})
         place[last] = value
     return made
+
+
+def _skeleton(root: Schema, schema: Schema, depth: int) -> dict[str, Any]:
+    """Return the objects that must be there, also where nothing in them is filled in."""
+    needed = {
+        name: _resolved(root, schema["properties"][name])
+        for name in schema.get("required", ())
+        if name in schema.get("properties", {})
+    }
+    return {
+        name: _skeleton(root, inner, depth + 1)
+        for name, inner in needed.items()
+        if _has_fields(inner, depth)
+    }
+
+
+def _has_fields(schema: Schema, depth: int) -> bool:
+    """Tell whether an object is shown as fields of its own."""
+    return schema.get("type") == "object" and "properties" in schema and depth < DEPTH_LIMIT
 
 
 def _value(field: Field, text: str) -> Any:
@@ -88,7 +107,7 @@ def _fields(root: Schema, schema: Schema, path: str, required: bool, depth: int)
             continue
         inner = _resolved(root, properties[name])
         where, must = path + name, required and name in needed
-        if inner.get("type") == "object" and "properties" in inner and depth < DEPTH_LIMIT:
+        if _has_fields(inner, depth):
             yield from _fields(root, inner, where + ".", must, depth + 1)
         else:
             yield _field(root, inner, where, must)

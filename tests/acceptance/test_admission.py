@@ -345,3 +345,22 @@ async def test_a_broken_file_is_set_aside_and_told(tmp_path: Path, content: str)
         assert await status_of(one, "CP1", authorization("CP1", "a-new-password")) == 101
     [aside] = tmp_path.glob("chargers.json.broken-*")
     assert aside.read_text() == content
+
+
+async def test_a_charger_that_a_person_refused_stays_out(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("new") as charger:
+            await charger.boot()
+            assert (await one.request("POST", "api/chargers/new/refuse"))[0] == 200
+            await charger.socket.wait_closed()
+        assert await status_of(one, "new") == 403
+        [attempt] = await one.attempts()
+        assert (attempt["code"], attempt["charger_id"]) == ("turned_away", "new")
+        assert await one.request("GET", "api/chargers") == (200, [])
+        status, refusal = await one.request("POST", "api/chargers/new/refuse")
+        assert (status, refusal["error"]["code"]) == (404, "not_waiting")
+        # Who adds it by hand has changed their mind, and so it stays when it is forgotten.
+        await one.request("PUT", "api/chargers/new", {"password": None})
+        assert await status_of(one, "new") == 101
+        await one.request("DELETE", "api/chargers/new")
+        assert await status_of(one, "new") == 101

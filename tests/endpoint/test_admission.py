@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ocpp_addon.endpoint.admission import NEXT_PASSWORD, Admission, Knock, Refusal
+from ocpp_addon.endpoint.admission import (
+    NEXT_PASSWORD,
+    TURNED_AWAY_LIMIT,
+    Admission,
+    Knock,
+    Refusal,
+)
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED
 from ocpp_addon.endpoint.passwords import Passwords
@@ -72,3 +78,15 @@ async def test_an_id_that_differs_in_case_gets_a_hint(tmp_path: Path) -> None:
         with pytest.raises(Refusal, match="There is CP1") as refused:
             await admission.decide(knock(None, "cp1"))
         assert refused.value.status == 404
+
+
+async def test_only_so_many_refusals_are_remembered(tmp_path: Path) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "ask", RESERVED, set)
+        for number in range(TURNED_AWAY_LIMIT + 1):
+            admission.turn_away(f"CP{number}")
+        assert (await admission.decide(knock(None, "CP0"))).pending
+        with pytest.raises(Refusal) as refused:
+            await admission.decide(knock(None, "CP1"))
+        assert (refused.value.status, refused.value.code) == (403, "turned_away")

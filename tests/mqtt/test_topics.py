@@ -140,3 +140,19 @@ def test_literal_levels_are_no_ids() -> None:
 )
 def test_response_topics_are_harmless_places(topic: str, allowed: bool) -> None:
     assert topics().may_respond_to(topic) is allowed
+
+
+@pytest.mark.parametrize(
+    ("downstream", "topic"),
+    [
+        (["ocpp/${cid}/+/+"], "ocpp/CP1/Call/Odd%2FAction"),
+        (["ocpp/cs/${cid}"], "ocpp/cs/CP1"),
+        (["cs/${cid}/#", "other/${cid}/+"], "cs/CP1/Odd%2FAction"),
+        (["cs/+/${cid}"], "cs/Call/CP1"),
+    ],
+)
+def test_a_command_can_be_published_where_it_arrives(downstream: list[str], topic: str) -> None:
+    known = topics(downstream=downstream)
+    assert known.command("CP1", "Odd/Action") == topic
+    assert known.charger(topic, lambda charger_id: True) == "CP1"
+    assert topics(downstream=[]).command("CP1", "Reset") is None

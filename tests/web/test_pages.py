@@ -332,3 +332,68 @@ async def test_signing_in_and_out(serve: Serve, browse: Browse) -> None:
         f"{browser.base}/", headers=headers, allow_redirects=False
     ) as response:
         assert response.status == 303
+
+
+async def test_who_did_it_is_in_the_log(
+    serve: Serve, browse: Browse, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    browser = browse(await serve(ingress=True), INGRESS)
+    anna = {"X-Remote-User-Id": "5f2c", "X-Remote-User-Display-Name": "Anna\u202eroot"} | HTML
+    async with browser.session.get(f"{browser.base}/", headers=anna) as response:
+        page = Seen(await response.text())
+    token = next(one["value"] for one in page.all("input") if one.get("name") == "form_token")
+    form = {"form_token": token, "charger": "RDAM 123", "connector": "1", "do": "stop"}
+    async with browser.session.post(f"{browser.base}/command", data=form, headers=anna) as response:
+        assert response.status == 200
+    said = [record.getMessage() for record in caplog.records if "RDAM 123" in record.getMessage()]
+    assert said == [
+        "command stop of RDAM 123 by Anna\\u202eroot: RDAM 123: It was asked to stop charging."
+    ]
+
+
+async def test_what_else_forms_do(reader: Reader, backend: FakeBackend) -> None:
+    known = {"charger": "RDAM 123"}
+    for where, fields, words in (
+        ("approve", {"connection": "c1"}, "RDAM 123 is approved."),
+        ("approve", {"connection": "old"}, "It has connected anew."),
+        ("approve", {}, "The form lacks its field connection."),
+        ("refuse", {}, "RDAM 123 is refused"),
+        ("disconnect", {}, "The connection is dropped"),
+        ("forget", {}, "Tick that you are sure"),
+        ("set-password", {"open": "yes"}, "No password is needed any more."),
+        ("set-password", {"password": "chosen"}, "The new password holds from now on."),
+        ("diagnostics", {"location": "ftp://x/"}, "GetDiagnostics: the charger accepted"),
+        ("command", {"do": "explode"}, "There is no such command."),
+        ("command", {"do": "stop", "connector": "one"}, "A number is expected."),
+    ):
+        page = await reader.send(where, **(known | fields))
+        assert words in page.text, where
+    assert "chosen" not in page.text
+    page = await reader.send("delete-tag", "/tags", tag="nobody")
+    assert "There is no such tag." in page.text
+    page = await reader.send("put-tag", "/tags", tag="x", status="Accepted", expiry="tomorrow")
+    assert "a time like" in page.text
+    page = await reader.send(
+        "put-tag", "/tags", tag="x", status="Blocked", expiry="2030-01-01T10:00"
+    )
+    assert "x is blocked now." in page.text
+    page = await reader.send("forget", charger="RDAM 123", sure="yes")
+    assert "RDAM 123 is forgotten." in page.text
+
+
+async def test_an_export_says_whose_it_is(browser: Browser) -> None:
+    url = f"{browser.base}/messages.jsonl?charger=RDAM%20123"
+    async with browser.session.get(url) as response:
+        assert response.content_type == "application/jsonl"
+        head, frame = (await response.text()).splitlines()
+    assert '"id": "RDAM 123"' in head and '"action": "Heartbeat"' in frame
+    assert (await browser.ask("GET", "/messages?charger=nobody")).status == 404
+
+
+async def test_long_lists_are_cut_and_can_be_had(reader: Reader, backend: FakeBackend) -> None:
+    backend.frames = [FRAME | {"id": str(number)} for number in range(60)]
+    path = "/messages?charger=RDAM%20123"
+    assert "20 older messages" in (await reader.open(path)).text
+    assert "older messages" not in (await reader.open(f"{path}&all=yes")).text
+    assert "Nothing to show yet" in (await reader.open(f"{path}&q=zzz")).text

@@ -1,0 +1,55 @@
+"""Plots as images that are whole in themselves."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from ocpp_addon.web import chart
+from ocpp_addon.web.backend import Sample
+from tests.web.conftest import Browser, FakeBackend
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 50, 5000])
+def test_points_become_a_line(count: int) -> None:
+    points = [(NOW - DAY * (count - number) / count, number / 10) for number in range(count)]
+    drawn = chart.svg("kW", points, NOW - DAY, NOW)
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert len(drawn) < 40_000
+    assert b"url(" not in drawn and b"href" not in drawn and b"@import" not in drawn
+
+
+def test_peaks_outlive_the_thinning() -> None:
+    points = [(NOW + timedelta(seconds=number), float(number == 1234)) for number in range(4000)]
+    assert max(value for _, value in chart._thinned(points)) == 1
+
+
+def test_the_import_system_is_left_alone() -> None:
+    assert not [one for one in sys.meta_path if "pygal" in type(one).__module__]
+
+
+async def test_plots_are_served(browser: Browser, backend: FakeBackend) -> None:
+    now = datetime.now(UTC)
+    backend.measured = [
+        Sample(now - timedelta(hours=2), 0, 100_000),
+        Sample(now - timedelta(hours=1), 7360, 103_000),
+    ]
+    url = f"{browser.base}/chart.svg?charger=RDAM%20123&what="
+    for what, top in (("power", "7.36 kW"), ("energy", "3 kWh")):
+        async with browser.session.get(url + what) as response:
+            assert (response.status, response.content_type) == (200, "image/svg+xml")
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert top in await response.text()
+    for query, code in (
+        ("size", "bad_plot"),
+        ("power&since=yesterday", "bad_time"),
+    ):
+        answer = await browser.ask("GET", f"/chart.svg?charger=RDAM%20123&what={query}")
+        assert (answer.status, answer.code) == (400, code)
+    day = "power&since=2026-11-01T00:00:00Z&until=2026-11-05T00:00:00"
+    async with browser.session.get(url + day) as response:
+        assert "2026-11-03" in await response.text()

@@ -126,12 +126,21 @@ async def test_starts_serves_and_stops(home: Home, broker: Mosquitto) -> None:
             assert (await Charger(socket).boot())["status"] == "Accepted"
             sent = await watch.expect("ocpp/cp/CP1/BootNotification")
             assert sent.json["Payload"]["chargePointVendor"] == "vendor1"
+        # The link to the page, once the Supervisor has told our name.
+        link = f"homeassistant://hassio/ingress/{home.supervisor.slug}"
+        await until(lambda: link in links(watch))
         loop = asyncio.get_running_loop()
         before = loop.time()
         assert await home.app.stop() == 0
         assert loop.time() - before < 5
         assert (await watch.expect("ocpp/gateway/main", 2)).payload == b"offline"
     assert {path for _, path in home.supervisor.asked} <= {"/services/mqtt", "/addons/self/info"}
+
+
+def links(watch: Watch) -> list[str]:
+    """Return where the devices that were announced lead to."""
+    announced = [one for one in watch.seen if one.topic.startswith("homeassistant/device/")]
+    return [one.json["dev"].get("cu") for one in announced if one.payload]
 
 
 async def test_stores_the_chargers_of_the_options_and_empties_them(home: Home) -> None:

@@ -147,12 +147,8 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 
 async def test_the_commands_reach_a_charger(tmp_path: Path) -> None:
-    commands = [
-        line
-        for block in blocks(section("## MQTT"), "shell")
-        for line in block.splitlines()
-        if line.startswith("mosquitto_pub -t ocpp/garage/")
-    ]
+    shell = [line for block in blocks(section("## MQTT"), "shell") for line in block.splitlines()]
+    commands = [line for line in shell if line.startswith("mosquitto_pub -t ocpp/garage/")]
     automation = next(one for one in EXAMPLES if one.get("action") == "mqtt.publish")["data"]
     messages = [parsed(command) for command in commands]
     messages.append((automation["topic"], automation["payload"]))
@@ -166,6 +162,14 @@ async def test_the_commands_reach_a_charger(tmp_path: Path) -> None:
             await charger.send([3, unique_id, {"status": "Accepted"}])
             reply = await one.watch.expect("ocpp/cp/Reply/garage", count)
             assert reply.json["UniqueId"] == unique_id
+        (order,) = (line for line in shell if line.startswith("mosquitto_pub -t ocpp/set/"))
+        topic, payload = parsed(order)
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Preparing"}
+        await charger.call("StatusNotification", status)
+        await one.watch.publish(topic, payload.encode())
+        _, unique_id, action, content = await charger.receive()
+        assert (action, content["connectorId"]) == ("RemoteStartTransaction", 1)
+        await charger.send([3, unique_id, {"status": "Accepted"}])
 
 
 def parsed(command: str) -> tuple[str, str]:

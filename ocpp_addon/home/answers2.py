@@ -95,7 +95,7 @@ class Answers2:
                 self._scans.started(charger_id, _evse(payload), tag, at, now)
 
     def _open(self, charger_id: str, payload: Payload, now: datetime) -> None:
-        transaction_id = _transaction_id(payload)
+        transaction_id = reports2.transaction_id(payload)
         if not transaction_id:
             return
         if payload.get("eventType") == "Started":
@@ -117,7 +117,7 @@ class Answers2:
             )
 
     def _close(self, charger_id: str, payload: Payload, now: datetime) -> None:
-        transaction_id = _transaction_id(payload)
+        transaction_id = reports2.transaction_id(payload)
         if not transaction_id or payload.get("eventType") != "Ended":
             return
         registers = self._registers(charger_id, payload, now)
@@ -180,10 +180,6 @@ class Answers2:
 
 def _token(payload: Mapping[str, Any]) -> str | None:
     return fields.text(fields.group(payload, "idToken"), "idToken")
-
-
-def _transaction_id(payload: Payload) -> str | None:
-    return fields.text(fields.group(payload, "transactionInfo"), "transactionId")
 
 
 def _evse(payload: Payload) -> int | None:

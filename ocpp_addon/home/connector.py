@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from ocpp_addon.home.energy import Energy
 from ocpp_addon.home.limits import PHASES
 from ocpp_addon.home.meter import REGISTER, Sample
-from ocpp_addon.home.reading import AS_SAID, Meaning, meaning
-from ocpp_addon.home.register import MOST_POWER, SLACK, Register
+from ocpp_addon.home.register import MOST_POWER, SLACK
 from ocpp_addon.home.run import Run
 from ocpp_addon.home.transactions import Session, TransactionId
 from ocpp_addon.text import utc
@@ -63,14 +63,10 @@ class ConnectorState:
     error_info: str | None = None
     plugged_in: bool | None = None
     values: dict[str, float] = field(default_factory=dict)
-    register: Register = field(default_factory=Register)
-    meaning: Meaning = AS_SAID  # of the register's numbers
-    meter_start: int | None = None  # Wh, of the running session or the last one
-    floor: float = 0.0  # Wh; what may have been shown before a crash, nothing less is shown
-    unsure: bool = False  # out of a backup: what was shown since is unknown until the next reading
+    energy: Energy = field(default_factory=Energy)
     run: Run | None = None
     session_energy: float | None = None  # Wh, of the running session or the last one
-    session_floor: float = 0.0  # Wh, as the floor
+    session_floor: float = 0.0  # Wh that may have been shown of it before a crash
     session_started: datetime | None = None
     session_ended: datetime | None = None
     tag: str | None = None
@@ -111,16 +107,9 @@ class ConnectorState:
         return max(self.status_at, self.run.heard_at or self.status_at)
 
     @property
-    def energy(self) -> float | None:
-        """Return the energy that ever flowed here in Wh; it never falls."""
-        if self.register.raw is None or self.unsure:
-            return None
-        return max(self.register.total, self.floor)
-
-    @property
     def energy_of_session(self) -> float | None:
         """Return the energy of the running session or the last one in Wh."""
-        if self.session_energy is None or self.unsure:
+        if self.session_energy is None or self.energy.unsure:
             return None
         return max(self.session_energy, self.session_floor)
 
@@ -138,8 +127,7 @@ class ConnectorState:
             moment = getattr(self, name)
             if moment is not None and moment > now:
                 setattr(self, name, None)
-        if self.register.at is not None and self.register.at > now:
-            self.register.at = now
+        self.energy.heed_clock(now)
 
     def report_status(
         self, part: int, status: str, error: str | None, info: str | None, at: datetime
@@ -196,15 +184,9 @@ class ConnectorState:
         if last is not None and session.started_at < last and not surely:
             return
         self.run = run = Run.of(session)
-        self.meter_start = session.meter_start
-        if self.meaning.bias:  # it counts from the start of each session
-            self.meaning = Meaning(bias=float(session.meter_start or 0))
-        start, known = session.meter_start, self.register.raw is not None
-        # Without other readings a start of 0 may stand for "no idea".
-        if start is not None and (start or known):
-            self._take_reading(float(start), session.started_at, run.transaction_id, surely=True)
-        if self.register.raw is not None:
-            run.start_total = self.register.total
+        self.energy.begin(session.meter_start, session.started_at, run.transaction_id)
+        if self.energy.known:
+            run.start_total = self.energy.total
         self.session_energy = None if run.start_total is None else 0.0
         self.session_floor = 0.0
         self.session_started, self.session_ended = session.started_at, None
@@ -224,7 +206,9 @@ class ConnectorState:
         if run is None or run.number != session.number or session.ended_at is None:
             return None
         if session.meter_stop:
-            self._read_register(float(session.meter_stop), None, session.ended_at, run)
+            first = not self.energy.known
+            self.energy.end(session.meter_stop, session.ended_at, run.transaction_id)
+            self._measure(run, session.meter_stop, session.ended_at, first=first)
         self.run = None
         self.session_floor = 0.0
         self.charging_state = None
@@ -243,8 +227,9 @@ class ConnectorState:
             public["error_info"] = self.error_info
             public["available"] = status != "Unavailable"
         public |= self.values
-        if self.energy is not None:
-            public["energy"] = round(self.energy / 1000, 3)
+        energy = self.energy.shown
+        if energy is not None:
+            public["energy"] = round(energy / 1000, 3)
         if self.number > 0:
             public["plugged_in"] = self.plugged_in
             public["charging"] = self.charging
@@ -256,7 +241,7 @@ class ConnectorState:
 
     def as_item(self) -> dict[str, Any]:
         """Return it for the API."""
-        energy, in_session = self.energy, self.energy_of_session
+        energy, in_session = self.energy.shown, self.energy_of_session
         return {
             "connector": self.number,
             "evse": self.number if self.evse and self.number else None,
@@ -279,14 +264,13 @@ class ConnectorState:
             },
         }
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what must survive a restart."""
+    def as_json(self, floor: float) -> dict[str, Any]:
+        """Return what must survive a restart; `floor` is the most energy shown until then."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: _written(getattr(self, name)) for name in _MOMENTS},
             "statuses": list(self.statuses.items()),
-            "register": self.register.as_json(),
-            "meaning": vars(self.meaning),
+            "energy": self.energy.as_json(floor),
             "run": self.run.as_json() if self.run else None,
         }
 
@@ -296,8 +280,7 @@ class ConnectorState:
         state = cls(
             number,
             statuses=dict(data["statuses"]),
-            register=Register.from_json(data["register"]),
-            meaning=Meaning(**data["meaning"]),
+            energy=Energy.from_json(data["energy"]),
             run=Run.from_json(data["run"]) if data["run"] else None,
         )
         for name in _PLAIN:
@@ -305,7 +288,7 @@ class ConnectorState:
         for name in _MOMENTS:
             setattr(state, name, _read(data[name]))
         if state.run is not None and state.run.start_total is not None:
-            state.session_floor = state.floor - state.run.start_total
+            state.session_floor = state.energy.floor - state.run.start_total
         return state
 
     def _session(self, now: datetime) -> dict[str, Any]:
@@ -348,39 +331,26 @@ class ConnectorState:
             if _flows(key):
                 self.values[key] = 0.0
 
-    def _read_register(
-        self, number: float, unit: str | None, at: datetime, run: Run | None
-    ) -> None:
-        """Take a reading, in Wh without `unit`, of a meter value during `run` or of its stop."""
-        starts = [float(self.meter_start)] if self.meter_start else []
-        written = "wh" if unit is None else unit
-        means = meaning(number, written, self.register.raw, starts, self.meaning)
-        if unit is not None:
-            self.meaning = means
-        first = self.register.raw is None
-        self._take_reading(
-            means.wh(number), at, run.transaction_id if run else None, surely=unit is None
-        )
+    def _read_register(self, number: float, unit: str, at: datetime, run: Run | None) -> None:
+        first = not self.energy.known
+        self.energy.take(number, unit, at, run.transaction_id if run else None)
+        self._measure(run, number, at, first=first)
+
+    def _measure(self, run: Run | None, number: float, at: datetime, *, first: bool) -> None:
+        """Draw from a reading, perhaps the first one ever, how much a session has taken."""
         if run is not None and run.start_total is None:
-            run.start_total = self.register.total
+            run.start_total = self.energy.total
             hours = (at - run.started_at).total_seconds() / 3600
             if first and run.meter_start == 0 and number <= MOST_POWER * hours + SLACK:
                 run.start_total = 0.0  # it counts from zero, as its start said
         if self.run is not None and self.run.start_total is not None:
-            self.session_energy = self.register.total - self.run.start_total
-
-    def _take_reading(
-        self, raw: float, at: datetime, transaction: TransactionId | None, *, surely: bool
-    ) -> None:
-        if self.register.at is None or at >= self.register.at:
-            self.register.take(raw, at, transaction, surely=surely)
-            self.unsure = False
+            self.session_energy = self.energy.total - self.run.start_total
 
 
 # Fields that JSON knows, and moments.
 _PLAIN = (
     *("evse", "charging_state", "error", "error_info", "plugged_in", "values"),
-    *("floor", "meter_start", "session_energy", "tag", "stop_reason", "current_limit", "failure"),
+    *("session_energy", "tag", "stop_reason", "current_limit", "failure"),
 )
 _MOMENTS = ("session_started", "session_ended", "status_at", "sampled_at", "still_since")
 

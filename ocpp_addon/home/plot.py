@@ -118,7 +118,7 @@ class Plot:
 def _point(states: list[ConnectorState], now: datetime) -> Point:
     """Add up the connectors; the main meter speaks where they say nothing."""
     powers = [(state.number, state.values.get("power")) for state in states]
-    energies = [(state.number, state.energy) for state in states]
+    energies = [(state.number, state.energy.shown) for state in states]
     return Point(now, _together(powers), _together(energies))
 
 

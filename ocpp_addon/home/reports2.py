@@ -9,6 +9,8 @@ from ocpp_addon.home.clock import PeerClock
 from ocpp_addon.home.reports import ChargingReport, MeterReport, Report, StatusReport
 from ocpp_addon.ocpp.messages import Call, Payload, Send
 
+TRANSACTION_ID_LIMIT = 255  # the specification says 36
+
 
 def read(call: Call | Send, clock: PeerClock, now: datetime) -> list[Report]:
     """Return what a Call reports; odd ones report nothing."""
@@ -44,15 +46,20 @@ def read(call: Call | Send, clock: PeerClock, now: datetime) -> list[Report]:
     return []
 
 
+def transaction_id(payload: Payload) -> str | None:
+    """Return the transaction of a TransactionEvent, if it has a sensible one."""
+    found = fields.text(fields.group(payload, "transactionInfo"), "transactionId")
+    return found if found and len(found) <= TRANSACTION_ID_LIMIT else None
+
+
 def _transaction(
     payload: Payload, clock: PeerClock, at: datetime, now: datetime
 ) -> Iterator[Report]:
-    info = fields.group(payload, "transactionInfo")
-    transaction = fields.text(info, "transactionId")
+    transaction = transaction_id(payload)
     number = fields.integer(fields.group(payload, "evse"), "id")
-    if not transaction:
+    if transaction is None:
         return
-    charging_state = fields.label(info, "chargingState")
+    charging_state = fields.label(fields.group(payload, "transactionInfo"), "chargingState")
     if charging_state is not None:
         yield ChargingReport(number, transaction, charging_state, at)
     samples = meter.read(fields.groups(payload, "meterValue"), clock, now)

@@ -71,9 +71,11 @@ class States:
             except (KeyError, TypeError, ValueError, AttributeError):
                 log.warning("The stored state of %s cannot be read.", printable(charger_id))
                 continue
-            state.unsure = database.restored
+            state.energy.unsure = database.restored
             states._states.setdefault(charger_id, {})[number] = state
-            states._stored[charger_id, number] = _Stored(text, state.floor, state.floor)
+            states._stored[charger_id, number] = _Stored(
+                text, state.energy.floor, state.energy.floor
+            )
             if state.run is not None:
                 session = transactions.get(charger_id, state.run.transaction_id)
                 if session is None or session.ended_at is not None:
@@ -271,7 +273,7 @@ class States:
             live = now - sample.at <= LIVE
             state.take(sample, sample.at, live=live, transaction=transaction)
         key = (charger_id, state.number)
-        stored, energy = self._stored.get(key), state.energy or 0.0
+        stored, energy = self._stored.get(key), state.energy.most_shown
         if stored is None or energy > stored.floor:
             self._save(key)
         elif state.run is not None or energy != stored.energy:
@@ -333,10 +335,10 @@ class States:
     def _save(self, key: Key, *, surely: bool = False) -> None:
         """Note a state for the disk; `surely` if nothing more will be shown."""
         state, stored = self._state(key), self._stored.get(key)
-        energy = max(state.register.total, state.floor)
+        energy = state.energy.most_shown
         still = state.run is None and (stored is None or energy == stored.energy)
         floor = energy if still or surely else energy + RESERVE
-        text = json.dumps(state.as_json() | {"floor": floor})
+        text = json.dumps(state.as_json(floor))
         if stored is None or stored.text != text:
             self._journal.later(
                 ("state", key), "INSERT OR REPLACE INTO states VALUES (?, ?, ?)", *key, text

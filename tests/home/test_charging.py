@@ -558,6 +558,12 @@ async def test_a_repeated_event_of_2_begins_nothing_anew(charger2: Charger) -> N
     assert [type(event) for event in charger2.events] == [SessionStarted, SessionEnded]
 
 
+async def test_an_absurd_transaction_is_none(charger2: Charger) -> None:
+    for odd in ("", "x" * 256):
+        await charger2.event("Started", odd, evse={"id": 1})
+    assert await charger2.central.sessions.find(Choice()) == []
+
+
 async def test_an_evse_with_two_connectors_speaks_with_one_voice(charger2: Charger) -> None:
     for part, status, shown in [
         (1, "Available", "Available"),

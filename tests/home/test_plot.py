@@ -19,7 +19,7 @@ def measure(central: CentralSystem, power: float, energy: float, connector: int 
     state = central.states._at("garage", connector)
     assert state is not None
     state.values["power"] = power
-    state.register.total = state.register.raw = energy
+    state.energy.register.total = state.energy.register.raw = energy
 
 
 async def test_points_add_up_the_connectors_and_skip_what_does_not_change(

@@ -65,6 +65,7 @@ class ConnectorState:
     values: dict[str, float] = field(default_factory=dict)
     energy: Energy = field(default_factory=Energy)
     run: Run | None = None
+    past: Run | None = None  # the last one; not stored
     session_energy: float | None = None  # Wh, of the running session or the last one
     session_floor: float = 0.0  # Wh that may have been shown of it before a crash
     session_started: datetime | None = None
@@ -100,7 +101,8 @@ class ConnectorState:
     def free_since(self) -> datetime | None:
         """Return since when a session is open although the connector is free.
 
-        In OCPP 2.x one may begin before a car is plugged in, and is alive while it tells things.
+        It is not while energy flows in it. In OCPP 2.x one may begin before a car is plugged in,
+        and is alive while it tells things.
         """
         if self.run is None or self.status_at is None or self._plain_status != "Available":
             return None
@@ -159,11 +161,11 @@ class ConnectorState:
         self.sampled_at = at
         run = self.run
         past = transaction is not None and (run is None or run.transaction_id != transaction)
-        if run is not None and not past and transaction is not None:
-            self._hear(at)
-        raw = sample.values.get(REGISTER)
+        raw, before = sample.values.get(REGISTER), self.energy.total
         if raw is not None:
             self._read_register(raw, sample.unit, at, None if past else run)
+        if transaction is not None and not past and (self.evse or self.energy.total > before):
+            self._hear(at)
         if not live:
             return
         still = self.still_since is not None and at <= self.still_since
@@ -179,6 +181,9 @@ class ConnectorState:
         """
         if self.run is not None and self.run.number == session.number:
             self.run.transaction_id = session.transaction_id
+            return
+        if self.past is not None and self.past.number == session.number:  # given up too early
+            self.run, self.session_ended, self.stop_reason = self.past, None, None
             return
         last = self.session_started
         if last is not None and session.started_at < last and not surely:
@@ -209,7 +214,7 @@ class ConnectorState:
             first = not self.energy.known
             self.energy.end(session.meter_stop, session.ended_at, run.transaction_id)
             self._measure(run, session.meter_stop, session.ended_at, first=first)
-        self.run = None
+        self.run, self.past = None, run
         self.session_floor = 0.0
         self.charging_state = None
         self.session_ended = session.ended_at
@@ -310,7 +315,7 @@ class ConnectorState:
         return public
 
     def _hear(self, at: datetime) -> None:
-        if self.evse and self.run is not None:
+        if self.run is not None:
             self.run.heard_at = at
 
     def _settle(self, at: datetime) -> None:

@@ -19,7 +19,7 @@ class Run:
     started_at: datetime
     meter_start: int | None
     start_total: float | None = None
-    heard_at: datetime | None = None  # when it last told something, OCPP 2.x; not stored
+    heard_at: datetime | None = None  # when it last told something new; not stored
 
     @classmethod
     def of(cls, session: Session) -> Self:

@@ -288,14 +288,17 @@ class States:
         Its start may be lost, or was given an id by somebody unknown, or looked old.
         """
         session = self._transactions.get(charger_id, transaction)
-        if state.number == 0:
+        if state.number == 0 or (session is not None and session.connector != state.number):
             return
-        if session is None:
-            if state.status in _CHARGES:
-                start = Start(charger_id, state.number, None, None, at)
-                self._transactions.begun(start, transaction)
-        elif session.ended_at is None and session.connector == state.number:
+        if session is not None and session.ended_at is None:
             state.begin(session, surely=True)
+        elif state.status not in _CHARGES:
+            return
+        elif session is None:
+            start = Start(charger_id, state.number, None, None, at)
+            self._transactions.begun(start, transaction)
+        elif session.stale and state.run is None:
+            self._transactions.resume(session)
 
     def _of_transaction(
         self, charger_id: str, number: int | None, transaction: TransactionId | None

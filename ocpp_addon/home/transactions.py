@@ -153,6 +153,13 @@ class Transactions:
                 return session
         return None
 
+    def resume(self, session: Session) -> None:
+        """Take back that a session was given up: it has told of itself again."""
+        del self._ended[session.charger_id, session.transaction_id]
+        resumed = replace(session, ended_at=None, reason=None, energy=None, stale=False)
+        self._keep(resumed)
+        self.listener.begun(resumed)
+
     def abandon(self, charger_id: str, at: datetime) -> None:
         """End what runs at a charger that is forgotten."""
         for session in self._of(charger_id):

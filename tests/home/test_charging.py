@@ -306,6 +306,22 @@ async def test_a_lost_start_is_made_up_for_by_meter_values(charger: Charger) -> 
     assert not charger.state()["session_active"]
 
 
+async def test_a_lost_start_after_a_lost_stop_is_made_up_for(charger: Charger) -> None:
+    first = await charger.start(meterStart=1000)
+    await charger.status("Charging")
+    await charger.meter(1100, transactionId=first)
+    charger.wait(3600)
+    await charger.meter(5000, transactionId=99)
+    charger.wait(60)
+    await charger.meter(5100, transactionId=99)
+    state = charger.state()
+    assert (state["transaction_id"], state["session_energy"]) == (99, 4)  # what flowed unseen, too
+    _, old = await charger.central.sessions.find(Choice())
+    assert (old.transaction_id, old.energy, old.reason) == (first, 100, "Other")
+    await charger.meter(5200, transactionId=first)
+    assert charger.state()["transaction_id"] == 99
+
+
 @pytest.mark.parametrize(
     ("status", "transaction"),
     [("Available", 77), ("Charging", 0), ("Charging", -1), ("Faulted", 7)],
@@ -381,6 +397,40 @@ async def test_a_session_of_a_free_connector_ends_after_a_while(charger: Charger
     assert not charger.state()["session_active"]
     [session] = await charger.central.sessions.find(Choice())
     assert (session.ended_at, session.energy) == (utc(left), 2000)
+
+
+async def test_a_session_is_not_given_up_while_energy_flows_in_it(charger: Charger) -> None:
+    identity = await charger.start(meterStart=1000)
+    await charger.status("Available")  # and it never says anything else
+    for reading in range(2000, 12_000, 1000):
+        charger.wait(300)
+        await charger.meter(reading, transactionId=identity)
+        charger.central.states.tick(charger.now)
+    assert charger.state()["session_energy"] == 10
+    charger.now += STALE
+    await charger.meter(11_000, transactionId=identity)
+    charger.central.states.tick(charger.now)
+    assert not charger.state()["session_active"]
+
+
+async def test_a_session_that_was_given_up_too_early_goes_on(charger: Charger) -> None:
+    identity = await charger.start(meterStart=1000)
+    await charger.status("Charging")
+    charger.wait(600)
+    await charger.meter(3000, transactionId=identity)
+    await charger.status("Available")
+    charger.now += STALE
+    charger.central.states.tick(charger.now)
+    assert (await record(charger)).energy == 2000
+    await charger.status("Charging")
+    await charger.meter(4000, {"value": "7000", **POWER}, transactionId=identity)
+    state = charger.state()
+    assert (state["session_active"], state["session_energy"], state["power"]) == (True, 3, 7000)
+    assert "session_ended" not in state
+    assert (await record(charger)).ended_at is None
+    await charger.stop(identity, meterStop=4500, reason="Local")
+    assert (await record(charger)).energy == 3500
+    assert charger.state()["stop_reason"] == "Local"
 
 
 async def test_what_was_queued_while_offline_keeps_its_times(charger: Charger) -> None:

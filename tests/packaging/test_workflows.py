@@ -43,6 +43,6 @@ def test_tests_every_python_that_is_promised() -> None:
 
 def test_what_is_pinned_gets_updates() -> None:
     updates = read_yaml(".github/dependabot.yml")["updates"]
-    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "docker"}
+    assert [update["package-ecosystem"] for update in updates] == ["github-actions"]
     upgrade = (ROOT / ".github/workflows/update.yaml").read_text("utf-8")
     assert "script/lock --upgrade" in upgrade

@@ -17,6 +17,7 @@ from ocpp_addon.web.backend import Refused, Sample, SessionChoice
 from ocpp_addon.web.configuration import Configurations
 from ocpp_addon.web.guard import VISITOR
 from ocpp_addon.web.notices import Notice
+from ocpp_addon.web.sessions import names_of
 from ocpp_addon.web.site import Form, Site, form_of, place
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class ChargerPages:
             charger_id=charger_id,
             charger=charger,
             sessions=found[:SESSIONS_SHOWN],
+            names=names_of(await self._backend.tags()),
             now=utc(datetime.now(UTC)),
             plots={what: _in_words(_points(samples, what), what) for what in PLOTS if samples},
             keys=self._configurations.keys(charger_id),

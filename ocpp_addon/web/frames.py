@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ocpp_addon.ocpp import jsontext
+
 GIST_LIMIT = 140  # characters
 FACTS_LIMIT = 6
 _DULL = frozenset({"timestamp", "currentTime", "transactionId"})  # for a line about a message
@@ -36,7 +38,7 @@ def shown(frame: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_lines(head: Mapping[str, Any], frames: list[dict[str, Any]]) -> str:
     """Return frames as JSON Lines for a bug report, after a line that says whose they are."""
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in (head, *frames))
+    return "".join(jsontext.dump(line) + "\n" for line in (head, *frames))
 
 
 def _gist(frame: Mapping[str, Any]) -> str:

@@ -92,6 +92,8 @@ class Guard:
                 form = await request.post()
         except TimeoutError:
             raise Refused("timeout", "The form did not arrive in time.", 408) from None
+        except (ValueError, LookupError):  # no UTF-8, or a character set that nobody knows
+            raise Refused("bad_form", "The form cannot be read.", 400) from None
         if not self.logins.is_our_form(visitor.session, str(form.get(FORM_TOKEN, ""))):
             sentence = "This form is too old, or not ours: open its page again and repeat it."
             raise Refused("csrf", sentence, 403)

@@ -104,6 +104,7 @@ class Pages:
         """Show charging sessions and their totals."""
         choice = sessions.choice(request.query)
         found = await self._backend.sessions(choice)
+        tags = await self._backend.tags()
         query = {name: request.query.get(name, "") for name in ("charger", "tag", "month")}
         return self._site.page(
             request,
@@ -114,7 +115,8 @@ class Pages:
             month=query["month"],
             query=urlencode({**query, "format": "csv"}),
             chargers=[charger["id"] for charger in self._backend.chargers()],
-            tags=await self._backend.tags(),
+            tags=tags,
+            names=sessions.names_of(tags),
             totals=sessions.totals(found),
             by_month=sessions.grouped(found, sessions.month_of),
             by_tag=sessions.grouped(found, lambda session: session["tag"] or ""),

@@ -5,6 +5,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,6 +32,7 @@ class Renderer:
             "mark": mark,
             "moment": moment,
             "pretty": pretty,
+            "urlencode": lambda text: quote(text.encode("utf-8", "replace"), safe=""),
         }
 
     def render(self, template: str, **context: object) -> str:

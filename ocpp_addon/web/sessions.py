@@ -59,6 +59,11 @@ def month_of(session: Mapping[str, Any]) -> str:
     return f"{datetime.fromisoformat(session['started_at']).astimezone():%Y-%m}"
 
 
+def names_of(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of tags by the tag in lower case, as which they are compared."""
+    return {tag["idTag"].lower(): tag["name"] for tag in tags if tag.get("name")}
+
+
 def as_csv(sessions: Iterable[Mapping[str, Any]]) -> str:
     """Return sessions as a table that spreadsheets read."""
     table = io.StringIO()

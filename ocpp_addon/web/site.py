@@ -83,7 +83,11 @@ class Site:
         )
         # With no-referrer, browsers would send forms with the Origin null.
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-        return web.Response(text=text, content_type="text/html", status=status, headers=headers)
+        # Chargers send halves of characters, too: they must not break the page.
+        body = text.encode("utf-8", "replace")
+        return web.Response(
+            body=body, content_type="text/html", charset="utf-8", status=status, headers=headers
+        )
 
     def notice(self, request: web.Request) -> Notice | None:
         """Return what came of the form that led to this page, once."""

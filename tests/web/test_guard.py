@@ -226,3 +226,10 @@ async def test_origins_through_ingress(
     headers = WRITE | headers | {"Origin": origin}
     answer = await browser.ask("DELETE", "/api/tags/card", headers=headers)
     assert answer.status == (200 if right else 403)
+
+
+@pytest.mark.parametrize("kind", ["", "; charset=nonsense", "; charset=utf-16"])
+async def test_a_form_that_cannot_be_read_is_refused(browser: Browser, kind: str) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded{kind}"}
+    answer = await browser.ask("POST", "/approve", data=b"charger=\xff\xfe\xff", headers=headers)
+    assert answer.status in (400, 403)

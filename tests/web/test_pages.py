@@ -387,7 +387,7 @@ async def test_an_export_says_whose_it_is(browser: Browser) -> None:
     async with browser.session.get(url) as response:
         assert response.content_type == "application/jsonl"
         head, frame = (await response.text()).splitlines()
-    assert '"id": "RDAM 123"' in head and '"action": "Heartbeat"' in frame
+    assert '"id":"RDAM 123"' in head and '"action":"Heartbeat"' in frame
     assert (await browser.ask("GET", "/messages?charger=nobody")).status == 404
 
 

@@ -165,6 +165,8 @@ def _in_base_unit(number: float, unit: str, quantity: Quantity) -> float:
         if unit.lower() in ("fahrenheit", "f", "°f"):
             return (number - 32) / 1.8
         return number - 273.15 if unit.lower() in ("k", "kelvin") else number
+    if quantity.key == "power_factor" and 1 < number <= 100:  # some say it in percent
+        return number / 100
     if unit[1:].lower() in _BASES:
         return number * _PREFIXES.get(unit[0], 1.0)
     return number

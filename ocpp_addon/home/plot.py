@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 EVERY = 60.0  # seconds between two points
 WRITE_EVERY = 300.0  # seconds between two writes
 KEPT = timedelta(days=90)
+UNHEARD = timedelta(hours=1)  # after which nobody knows whether power still flows
 WAITING_LIMIT = 10_000  # points that the disk has not taken yet; beyond it the oldest go
 ANSWER_LIMIT = 5_000  # points of one answer; of more every second, third ... is told
 
@@ -117,9 +118,15 @@ class Plot:
 
 def _point(states: list[ConnectorState], now: datetime) -> Point:
     """Add up the connectors; the main meter speaks where they say nothing."""
-    powers = [(state.number, state.values.get("power")) for state in states]
+    powers = [(state.number, _power(state, now)) for state in states]
     energies = [(state.number, state.energy.shown) for state in states]
     return Point(now, _together(powers), _together(energies))
+
+
+def _power(state: ConnectorState, now: datetime) -> float | None:
+    power = state.values.get("power")
+    heard = state.sampled_at is None or now - state.sampled_at < UNHEARD
+    return power if heard or not power else None
 
 
 def _together(told: list[tuple[int, float | None]]) -> float | None:

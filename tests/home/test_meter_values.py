@@ -122,6 +122,11 @@ SHAPES = [
         {"frequency": 49.98, "power_factor": 0.98},
     ),
     Shape(
+        "power factor in percent",
+        [moment(value("98", "Power.Factor", "Percent"))],
+        {"power_factor": 0.98},
+    ),
+    Shape(
         "comma as decimal point",
         [moment(value("7,36", POWER, "kW"), value("230,1", "Voltage", "V"))],
         {"power": 7360, "voltage": 230.1},

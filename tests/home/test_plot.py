@@ -48,6 +48,16 @@ async def test_the_main_meter_speaks_where_connectors_say_nothing(central: Centr
     assert await central.plot.find("garage", NOW, None) == [Point(NOW, 500, 5)]
 
 
+async def test_nobody_knows_what_flows_where_nothing_is_heard(central: CentralSystem) -> None:
+    measure(central, 7000, 1000)
+    [state] = central.states.of("garage")
+    state.sampled_at = NOW
+    central.plot.note(NOW)
+    central.plot.note(NOW + module.UNHEARD)
+    points = await central.plot.find("garage", NOW, None)
+    assert [point.power for point in points] == [7000, 7000, None]
+
+
 async def test_points_survive_a_restart_and_go_when_they_are_old(
     open_central: OpenCentral, database: Database
 ) -> None:

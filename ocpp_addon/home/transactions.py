@@ -155,9 +155,9 @@ class Transactions:
 
     def resume(self, session: Session) -> None:
         """Take back that a session was given up: it has told of itself again."""
-        del self._ended[session.charger_id, session.transaction_id]
         resumed = replace(session, ended_at=None, reason=None, energy=None, stale=False)
         self._keep(resumed)
+        del self._ended[session.charger_id, session.transaction_id]
         self.listener.begun(resumed)
 
     def abandon(self, charger_id: str, at: datetime) -> None:
@@ -288,10 +288,11 @@ class Transactions:
 
     def _finish(self, session: Session) -> None:
         key = (session.charger_id, session.transaction_id)
-        news = self._open.pop(key, None) is not None
+        news = key in self._open
         measured = self.listener.measured(session) if news else session.energy
         session = replace(session, energy=_energy(session, measured))
         self._keep(session)
+        self._open.pop(key, None)
         self._ended[key] = session
         if len(self._ended) > ENDED_LIMIT:
             self._ended.popitem(last=False)

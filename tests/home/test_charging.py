@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from ocpp_addon.database import Database
+from ocpp_addon.errors import StorageError
+from ocpp_addon.home import journal
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import SessionEnded, SessionStarted, TagScanned
 from ocpp_addon.home.sessions import Choice, Record
@@ -475,6 +477,19 @@ async def test_a_charger_that_never_learnt_the_id_stops_all_the_same(
     await charger.say("StopTransaction", {"transactionId": told, "meterStop": 1500})
     assert not charger.state()["session_active"]
     assert (await record(charger)).energy == 500
+
+
+async def test_a_stop_that_cannot_be_noted_is_not_forgotten(
+    charger: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = await charger.start(meterStart=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "WAITING_LIMIT", 0)
+        with pytest.raises(StorageError):
+            await charger.stop(identity, meterStop=1500)
+    await charger.stop(identity, meterStop=1500)
+    assert (await record(charger)).energy == 500
+    assert [type(event) for event in charger.events] == [TagScanned, SessionStarted, SessionEnded]
 
 
 # Tags.

@@ -36,6 +36,7 @@ class Container:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self.log: list[str] = []
+        self.trace: Path | None = None  # a folder for what strace sees
         for name in ("command", "data", "ssl"):
             (self.root / name).mkdir(parents=True)
         _write_script(self.root / "command/with-contenv", WITH_CONTENV)
@@ -44,7 +45,9 @@ class Container:
         """Start it; nothing of an earlier run is left but /data and /ssl."""
         self._lay_out(environment)
         self.log.clear()
+        what = ("strace", "-ff", "--quiet=all", "-e", "trace=%file,%network", "-o")
         self._process = await asyncio.create_subprocess_exec(
+            *((*what, self.trace / "t") if self.trace else ()),
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
             *("sh", ROOT / "tests/packaging/container.sh", self.root),
             *((f"{IMAGE}/rootfs",) if IMAGE else ("/", ROOT / "ocpp_addon")),

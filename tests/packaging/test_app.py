@@ -6,6 +6,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from tests.fake_supervisor import FakeSupervisor
 from tests.ingress import Ingress
 from tests.mosquitto import Mosquitto
 from tests.network import isolated
+from tests.packaging.apparmor import BASE, Profile, rules
 from tests.packaging.container import Container
 from tests.packaging.files import CONFIG, ROOT
+from tests.packaging.traced import sockets, uses
 from tests.stand import PATIENCE, Charger, Watch, basic, until
 
 CORE, SUPERVISOR, APP = "172.30.32.1", "172.30.32.2", "172.30.33.5"
 STRANGER = "172.30.33.9"  # another app
+TIME = "2026-11-25T12:00:00Z"
 WRITE = {"X-Requested-With": "ocpp-gateway"}
 
 
@@ -34,6 +38,14 @@ def may_make_containers() -> bool:
     if shutil.which("unshare") is None or shutil.which("s6-svscan") is None:
         return False
     attempt = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+    return subprocess.run(attempt, capture_output=True, check=False).returncode == 0
+
+
+def may_trace() -> bool:
+    """Tell whether strace may look at programs here, and the usual abstractions are there."""
+    if shutil.which("strace") is None or not BASE.exists():
+        return False
+    attempt = ["strace", "-o", "/dev/null", "true"]
     return subprocess.run(attempt, capture_output=True, check=False).returncode == 0
 
 
@@ -245,15 +257,20 @@ async def test_without_home_assistant_the_page_asks_for_the_token(home: Home) ->
     assert await home.app.stop() == 0
 
 
-async def test_reads_keys_that_only_root_may_read(home: Home) -> None:
-    ssl_folder = home.app.root / "ssl"
-    key, certificate = ssl_folder / "privkey.pem", ssl_folder / "fullchain.pem"
+def certify(folder: Path) -> Path:
+    """Make a certificate whose key only root may read; return the certificate."""
+    key, certificate = folder / "privkey.pem", folder / "fullchain.pem"
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=gateway"
         f" -addext subjectAltName=IP:{APP} -keyout {key} -out {certificate}"
     )
-    await asyncio.to_thread(subprocess.run, command.split(), check=True, capture_output=True)
+    subprocess.run(command.split(), check=True, capture_output=True)
     key.chmod(0o600)
+    return certificate
+
+
+async def test_reads_keys_that_only_root_may_read(home: Home) -> None:
+    certificate = certify(home.app.root / "ssl")
     home.supervisor.chosen = {"ssl": True, "unknown_chargers": "accept"}
     await home.start()
     trusting = ssl.create_default_context(cafile=certificate)
@@ -261,6 +278,43 @@ async def test_reads_keys_that_only_root_may_read(home: Home) -> None:
     async with connect(url, subprotocols=[OCPP], ssl=trusting) as socket:
         assert (await Charger(socket).boot())["status"] == "Accepted"
     assert await home.app.stop() == 0
+
+
+@pytest.mark.skipif(not may_trace(), reason="needs strace, and apparmor's abstractions")
+async def test_does_nothing_that_its_profile_forbids(
+    home: Home, broker: Mosquitto, tmp_path: Path
+) -> None:
+    home.app.trace = tmp_path / "trace"
+    home.app.trace.mkdir()
+    certify(home.app.root / "ssl")
+    home.supervisor.mqtt = registered(broker)
+    home.supervisor.chosen = {"ssl": True, "chargers": [{"id": "CP1", "password": "secret"}]}
+    await home.start()
+    await home.connected()
+    headers = {"Authorization": basic("CP1", "secret")}
+    url = f"ws://{APP}:33033/ocpp/CP1"
+    async with connect(url, subprotocols=[OCPP], additional_headers=headers) as socket:
+        charger = Charger(socket)
+        await charger.boot()
+        started = {"connectorId": 1, "idTag": "A", "meterStart": 0, "timestamp": TIME}
+        assert (await charger.call("StartTransaction", started))[0] == 3
+        for page in ("", "connect", "sessions", "charger?id=CP1", "call?charger=CP1", "metrics"):
+            assert (await home.page("GET", page))[0] == 200, page
+    assert await home.app.stop() == 0
+
+    profile = Profile.of([*rules("gateway"), *BASE.read_text().splitlines()])
+    python = [str(ROOT), sys.prefix, sys.base_prefix]  # in the image it is where the profile says
+    used = set(uses(home.app.trace, "python3", "/run/service/ocpp-gateway"))
+    assert ("/data/gateway.sqlite3", "w") in used
+    assert ("/ssl/privkey.pem", "r") in used
+    forbidden = {
+        (path, how)
+        for path, how in used
+        if not profile.allows(path, how) and not path.startswith(tuple(python))
+    }
+    assert forbidden == set()
+    made = sockets(home.app.trace, "python3")
+    assert {"inet stream", "unix stream"} <= made <= profile.network
 
 
 async def test_a_crash_ends_the_container_with_its_code(home: Home) -> None:

@@ -4,22 +4,8 @@ import re
 
 import pytest
 
-from tests.packaging.files import CONFIG, ROOT
-
-TEXT = (ROOT / "apparmor.txt").read_text("utf-8")
-
-
-def profile(name: str) -> list[str]:
-    """Return the rules of one profile, without those of the profiles in it."""
-    indent = re.search(rf"(?m)^( *)profile {name} ", TEXT)
-    assert indent is not None
-    block = TEXT[indent.start() :].partition(f"\n{indent[1]}}}\n")[0]
-    inner = "  " + indent[1]
-    return [
-        line.strip()
-        for line in block.splitlines()[1:]
-        if re.match(rf"{inner}[^ #}}]", line) and not line.startswith(f"{inner}profile ")
-    ]
+from tests.packaging.apparmor import TEXT, Profile, rules
+from tests.packaging.files import CONFIG
 
 
 def test_the_supervisor_finds_one_profile() -> None:
@@ -34,26 +20,26 @@ def test_includes_only_what_every_host_has() -> None:
 
 @pytest.mark.parametrize("name", [CONFIG["slug"], "gateway", "health"])
 def test_grants_nothing_wholesale(name: str) -> None:
-    rules = profile(name)
-    assert rules
-    for rule in rules:
+    granted = rules(name)
+    assert granted
+    for rule in granted:
         assert rule not in ("file,", "network,", "capability,", "mount,", "ptrace,"), rule
         assert not re.match(r"/(\*\*|\{,\*\*\}) ", rule), rule
         assert not rule.startswith(("capability ", "mount ", "ptrace ", "deny ")), rule
 
 
 def test_the_gateway_has_what_it_needs() -> None:
-    rules = profile("gateway")
+    granted = rules("gateway")
     for family in ("inet", "inet6"):
         for kind in ("stream", "dgram"):
-            assert f"network {family} {kind}," in rules
-    assert "signal (receive)," in rules
-    assert "/data/{,**} rwk," in rules
-    assert "/ssl/{,**} r," in rules
+            assert f"network {family} {kind}," in granted
+    assert "signal (receive)," in granted
+    assert "/data/{,**} rwk," in granted
+    assert "/ssl/{,**} r," in granted
 
 
 def test_the_gateway_writes_only_its_data_and_starts_no_program() -> None:
-    for rule in profile("gateway"):
+    for rule in rules("gateway"):
         path, _, permissions = rule.removesuffix(",").rpartition(" ")
         if not path.startswith(("/", "@")):
             continue
@@ -63,7 +49,30 @@ def test_the_gateway_writes_only_its_data_and_starts_no_program() -> None:
 
 
 def test_only_the_gateway_and_the_health_check_reach_the_network() -> None:
-    assert not [rule for rule in profile(CONFIG["slug"]) if rule.startswith("network inet")]
-    outer = profile(CONFIG["slug"])
+    assert not [rule for rule in rules(CONFIG["slug"]) if rule.startswith("network inet")]
+    outer = rules(CONFIG["slug"])
     assert "/usr/local/bin/python3* cx -> gateway," in outer
     assert "/usr/bin/curl cx -> health," in outer
+
+
+@pytest.mark.parametrize(
+    ("path", "permission", "allowed"),
+    [
+        ("/data/gateway.sqlite3", "w", True),
+        ("/data/", "r", True),
+        ("/data/a/b", "k", True),
+        ("/data/program", "x", False),
+        ("/ssl/privkey.pem", "r", True),
+        ("/ssl/privkey.pem", "w", False),
+        ("/proc/self/stat", "r", True),
+        ("/proc/17/fd", "r", True),
+        ("/proc/kcore", "r", False),
+        ("/etc/hosts", "r", True),
+        ("/etc/shadow", "r", False),
+        ("/usr/local/lib/python3.13/site-packages/aiohttp/web.py", "r", True),
+        ("/config/secrets.yaml", "r", False),
+        ("/bin/sh", "x", False),
+    ],
+)
+def test_the_gateway_is_confined(path: str, permission: str, allowed: bool) -> None:
+    assert Profile.of(rules("gateway")).allows(path, permission) is allowed

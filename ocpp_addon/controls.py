@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 QUIET = 5.0  # seconds after connecting in which a charger hears nothing but answers
 GAP = 0.2  # seconds between two questions: some chargers reboot when they are hurried
+LEARNING = 2.0  # seconds in which a charger learns the id of a transaction that it has begun
 WAITING_LIMIT = 16  # orders that wait for one charger
 FAILURE_LIMIT = 250  # characters of a sentence: Home Assistant shows 255
 SUPERSEDED = "superseded"
@@ -62,7 +63,7 @@ class Controls:
         shapes = self._home.habits.of(event.charger_id).shapes
         if state is not None and state.current_limit is not None and list(shapes) == ["TxProfile"]:
             limit = f"{state.current_limit:g}"
-            work = self._try(event.charger_id, str(event.connector), "current_limit", limit)
+            work = self._limit_anew(event.charger_id, str(event.connector), limit)
             self._bridge.spawn(work, "order")
 
     def receive(self, charger_id: str, connector: str, key: str, value: bytes) -> None:
@@ -125,6 +126,10 @@ class Controls:
                 "%s: %s of connector %s was not set: %s",
                 *(printable(charger_id), printable(key), printable(connector), failure),
             )
+
+    async def _limit_anew(self, charger_id: str, connector: str, limit: str) -> None:
+        await asyncio.sleep(LEARNING)
+        await self._try(charger_id, connector, "current_limit", limit)
 
     async def _serve(self, charger_id: str, line: _Line) -> None:
         """Carry out what waits, until nothing does."""

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.text import printable
-from ocpp_addon.web import orders
+from ocpp_addon.web import calls
 from ocpp_addon.web.api import checked_tag, tag_entry
 from ocpp_addon.web.backend import Backend, Refused
 from ocpp_addon.web.configuration import Configurations
@@ -110,8 +110,8 @@ class Actions:
     async def diagnostics(self, form: Form) -> Outcome:
         """Let a charger upload its log."""
         charger = self._site.charger(form["charger"])
-        order = orders.diagnostics(charger["protocol"] or "1.6", form["location"].strip())
-        return place("charger", id=charger["id"]), await self._ordered(charger["id"], order)
+        asked = calls.diagnostics(charger["protocol"] or "1.6", form["location"].strip())
+        return place("charger", id=charger["id"]), await self._told(charger["id"], asked)
 
     async def forget(self, form: Form) -> Outcome:
         """Forget a charger."""
@@ -136,10 +136,10 @@ class Actions:
         if not 16 <= len(password.encode()) <= 20:  # security whitepaper, A00.FR.205
             sentence = "A password that is sent to a charger has 16 to 20 characters."
             raise Refused("bad_password", sentence, 400)
-        order = orders.write_password(charger["protocol"] or "1.6", password)
-        outcome = await self._backend.call(charger_id, *order)
-        if not orders.is_fine(outcome):
-            told = orders.in_words("Sending the password", outcome)
+        asked = calls.write_password(charger["protocol"] or "1.6", password)
+        outcome = await self._backend.call(charger_id, *asked)
+        if not calls.is_fine(outcome):
+            told = calls.in_words("Sending the password", outcome)
             return where, Notice(f"{told} Nothing has changed.", good=False)
         # It is learnt where outcomes pass by, and the old one holds until the charger uses it.
         sentence = "The charger accepted the new password. The old one holds until it is used."
@@ -151,14 +151,14 @@ class Actions:
         where = place("charger", id=charger["id"])
         if form.get("do") == "report":
             self._configurations.expect(charger["id"])
-            order = orders.report_configuration(secrets.randbelow(2**31))
-            return where, await self._ordered(charger["id"], order)
+            asked = calls.report_configuration(secrets.randbelow(2**31))
+            return where, await self._told(charger["id"], asked)
         component, key = form.get("component", "").strip(), form.get("key", "").strip()
-        order = orders.read_configuration(charger["protocol"] or "1.6", component, key)
-        outcome = await self._backend.call(charger["id"], *order)
-        payload = orders.result(outcome)
+        asked = calls.read_configuration(charger["protocol"] or "1.6", component, key)
+        outcome = await self._backend.call(charger["id"], *asked)
+        payload = calls.result(outcome)
         if payload is None:
-            return where, Notice(orders.in_words(order[0], outcome), good=False)
+            return where, Notice(calls.in_words(asked[0], outcome), good=False)
         count = self._configurations.add(charger["id"], payload)
         return where, Notice(f"The charger told {count} key{'' if count == 1 else 's'}.")
 
@@ -167,11 +167,11 @@ class Actions:
         charger = self._site.charger(form["charger"])
         charger_id, protocol = charger["id"], charger["protocol"] or "1.6"
         component, key = form.get("component", "").strip(), form["key"].strip()
-        order = orders.write_configuration(protocol, component, key, form["value"])
-        notice = await self._ordered(charger_id, order)
+        asked = calls.write_configuration(protocol, component, key, form["value"])
+        notice = await self._told(charger_id, asked)
         if notice.good:
-            order = orders.read_configuration(protocol, component, key)
-            payload = orders.result(await self._backend.call(charger_id, *order))
+            asked = calls.read_configuration(protocol, component, key)
+            payload = calls.result(await self._backend.call(charger_id, *asked))
             if payload is not None:
                 self._configurations.add(charger_id, payload)
         return place("charger", id=charger_id), notice
@@ -191,9 +191,9 @@ class Actions:
             raise Refused("not_found", "There is no such tag.", 404)
         return "tags", Notice(f"{form['tag']} is removed.")
 
-    async def _ordered(self, charger_id: str, order: orders.Order) -> Notice:
-        outcome = await self._backend.call(charger_id, *order)
-        return Notice(orders.in_words(order[0], outcome), good=orders.is_fine(outcome))
+    async def _told(self, charger_id: str, asked: calls.Asked) -> Notice:
+        outcome = await self._backend.call(charger_id, *asked)
+        return Notice(calls.in_words(asked[0], outcome), good=calls.is_fine(outcome))
 
     def _handler(
         self, name: str, does: Callable[[Form], Awaitable[Outcome]]

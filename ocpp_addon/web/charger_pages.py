@@ -12,7 +12,7 @@ from ocpp_addon.ocpp import jsontext
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.ocpp.redaction import HIDDEN, redacted
 from ocpp_addon.text import printable, utc
-from ocpp_addon.web import call_form, chart, frames, orders
+from ocpp_addon.web import call_form, calls, chart, frames
 from ocpp_addon.web.backend import Refused, Sample, SessionChoice
 from ocpp_addon.web.configuration import Configurations
 from ocpp_addon.web.guard import VISITOR
@@ -138,8 +138,8 @@ class ChargerPages:
             notice = Notice(str(refused), good=False, payload=payload)
         else:
             notice = Notice(
-                orders.in_words(action, outcome),
-                good=orders.is_fine(outcome),
+                calls.in_words(action, outcome),
+                good=calls.is_fine(outcome),
                 payload=redacted(payload),
                 outcome=redacted(_told(outcome)),
             )

@@ -21,7 +21,7 @@ Point = tuple[datetime, float]
 def svg(unit: str, points: Sequence[Point], since: datetime, until: datetime) -> bytes:
     """Return a line over a time, written in the time zone of the gateway."""
     top = max([LEAST, *(value for _, value in points)])
-    chart = pygal.DateTimeLine(
+    chart = pygal.XY(
         width=720,
         height=220,
         margin=8,
@@ -74,6 +74,6 @@ def _hours(since: datetime, until: datetime) -> list[float]:
     return [(since + step * count).timestamp() for count in range(LABELS + 1)]
 
 
-def _clock(span: timedelta) -> Callable[[datetime], str]:
+def _clock(span: timedelta) -> Callable[[float], str]:
     pattern = "%Y-%m-%d" if span > timedelta(days=2) else "%H:%M"
-    return lambda moment: moment.astimezone().strftime(pattern)
+    return lambda seconds: datetime.fromtimestamp(seconds).astimezone().strftime(pattern)

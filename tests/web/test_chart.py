@@ -1,6 +1,7 @@
 """Plots as images that are whole in themselves."""
 
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
@@ -21,6 +22,17 @@ def test_points_become_a_line(count: int) -> None:
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
     assert len(drawn) < 40_000
     assert b"url(" not in drawn and b"href" not in drawn and b"@import" not in drawn
+
+
+def test_times_are_those_of_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        drawn = chart.svg("kW", [(NOW, 1.0)], NOW - DAY, NOW).decode()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert ">17:30</text>" in drawn and ">12:00</text>" not in drawn
 
 
 def test_peaks_outlive_the_thinning() -> None:

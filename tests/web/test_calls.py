@@ -8,22 +8,22 @@ from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import V16, V21, V201, Version
 from ocpp_addon.schemas import load_schema
-from ocpp_addon.web import orders
+from ocpp_addon.web import calls
 
 
 @pytest.mark.parametrize("version", [V16, V201, V21], ids=lambda version: version.number)
 def test_orders_are_valid(version: Version) -> None:
     protocol = version.number
     asked = [
-        orders.diagnostics(protocol, "ftp://192.168.1.2/logs"),
-        orders.read_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval"),
-        orders.write_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval", "60"),
-        orders.write_password(protocol, "Sixteen-letters!"),
+        calls.diagnostics(protocol, "ftp://192.168.1.2/logs"),
+        calls.read_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval"),
+        calls.write_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval", "60"),
+        calls.write_password(protocol, "Sixteen-letters!"),
     ]
     asked.append(
-        orders.read_configuration(protocol, "", "")
+        calls.read_configuration(protocol, "", "")
         if version == V16
-        else orders.report_configuration(7)
+        else calls.report_configuration(7)
     )
     for action, payload in asked:
         assert Validator(load_schema).findings(version, action, payload, "request") is None
@@ -32,9 +32,9 @@ def test_orders_are_valid(version: Version) -> None:
 def test_passwords_travel_as_their_version_wants() -> None:
     hexadecimal = "00112233445566778899AABBCCDDEEFF00112233"
     for password, value in (("sixteen-letters!", b"sixteen-letters!".hex()), (hexadecimal,) * 2):
-        _, payload = orders.write_password("1.6", password)
+        _, payload = calls.write_password("1.6", password)
         assert payload == {"key": "AuthorizationKey", "value": value}
-    _, payload = orders.write_password("2.0.1", "sixteen-letters!")
+    _, payload = calls.write_password("2.0.1", "sixteen-letters!")
     assert payload["setVariableData"][0]["attributeValue"] == "sixteen-letters!"
 
 
@@ -65,5 +65,5 @@ SET = {"setVariableResult": [{"attributeStatus": "RebootRequired"}]}
     ],
 )
 def test_outcomes_in_words(outcome: Any, fine: bool, words: str) -> None:
-    assert orders.is_fine(outcome) is fine
-    assert orders.in_words("X", outcome) == words
+    assert calls.is_fine(outcome) is fine
+    assert calls.in_words("X", outcome) == words

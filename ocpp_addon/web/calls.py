@@ -5,7 +5,7 @@ from typing import Any
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.text import printable
 
-Order = tuple[str, dict[str, Any]]  # action and payload
+Asked = tuple[str, dict[str, Any]]  # action and payload
 
 _FINE = frozenset({"Accepted", "Scheduled", "Unlocked", "RebootRequired", "AcceptedCanceled"})
 _MEANINGS = {
@@ -16,7 +16,7 @@ _MEANINGS = {
 }
 
 
-def diagnostics(protocol: str, location: str) -> Order:
+def diagnostics(protocol: str, location: str) -> Asked:
     """Let a charger upload its log."""
     if protocol == "1.6":
         return "GetDiagnostics", {"location": location}
@@ -24,7 +24,7 @@ def diagnostics(protocol: str, location: str) -> Order:
     return "GetLog", {"logType": "DiagnosticsLog", "requestId": 1, "log": log}
 
 
-def read_configuration(protocol: str, component: str, name: str) -> Order:
+def read_configuration(protocol: str, component: str, name: str) -> Asked:
     """Read one key; in 1.6 all of them if none is named, else Refused by the charger."""
     if protocol == "1.6":
         return "GetConfiguration", {"key": [name]} if name else {}
@@ -32,12 +32,12 @@ def read_configuration(protocol: str, component: str, name: str) -> Order:
     return "GetVariables", {"getVariableData": [variable]}
 
 
-def report_configuration(number: int) -> Order:
+def report_configuration(number: int) -> Asked:
     """Let a charger of OCPP 2 report all its variables; they come in messages of their own."""
     return "GetBaseReport", {"requestId": number, "reportBase": "FullInventory"}
 
 
-def write_configuration(protocol: str, component: str, name: str, value: str) -> Order:
+def write_configuration(protocol: str, component: str, name: str, value: str) -> Asked:
     """Write one key."""
     if protocol == "1.6":
         return "ChangeConfiguration", {"key": name, "value": value}
@@ -45,7 +45,7 @@ def write_configuration(protocol: str, component: str, name: str, value: str) ->
     return "SetVariables", {"setVariableData": [{**place, "attributeValue": value}]}
 
 
-def write_password(protocol: str, password: str) -> Order:
+def write_password(protocol: str, password: str) -> Asked:
     """Give a charger its password for the next connection.
 
     1.6 wants hex digits (security whitepaper, A00): the gateway takes both readings for the same.

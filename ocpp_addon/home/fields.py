@@ -28,20 +28,24 @@ def label(payload: Mapping[str, Any], key: str) -> str | None:
 
 def integer(payload: Mapping[str, Any], key: str) -> int | None:
     """Return a whole number, also from a fraction or a numeral."""
-    number = real(payload, key)
-    return None if number is None else round(number)
+    found = real(payload, key)
+    return None if found is None else round(found)
 
 
 def real(payload: Mapping[str, Any], key: str) -> float | None:
     """Return a finite number of sensible size, also from a numeral."""
-    value = payload.get(key)
+    return number(payload.get(key))
+
+
+def number(value: object) -> float | None:
+    """Read a value as `real` does."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        number = float(value)
+        found = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and abs(number) <= LARGEST else None
+    return found if math.isfinite(found) and abs(found) <= LARGEST else None
 
 
 def group(payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:

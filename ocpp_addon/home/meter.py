@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from ocpp_addon.home import fields
@@ -12,6 +13,7 @@ REGISTER = "register"  # of imported energy, Wh, as the charger counts it
 DEFAULT_MEASURAND = "Energy.Active.Import.Register"  # OCPP 1.6 4.7
 SAMPLES_LIMIT = 1000  # moments of one message that are looked at
 LARGEST_EXPONENT = 9
+WORD_LIMIT = 64  # characters of a name or a unit
 
 _PREFIXES = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e-3}
 _BASES = frozenset({"w", "wh", "var", "varh", "va", "vah", "a", "v", "hz"})
@@ -82,8 +84,7 @@ def read(values: Iterable[Mapping[str, Any]], clock: PeerClock, now: datetime) -
     for value in values:
         at = clock.moment(fields.stamp(value, "timestamp"), now)
         for sampled in fields.groups(value, "sampledValue"):
-            context = (fields.text(sampled, "context") or "").strip()
-            key = (at, context)
+            key = (at, _word(sampled, "context"))
             if key not in moments and len(moments) >= SAMPLES_LIMIT:
                 continue
             moments.setdefault(key, _Moment()).add(sampled)
@@ -105,22 +106,23 @@ class _Moment:
 
     def add(self, sampled: Mapping[str, Any]) -> None:
         """Take one sampled value, if it is one."""
-        name = fields.text(sampled, "measurand") or DEFAULT_MEASURAND
-        quantity = QUANTITIES.get(name.strip().lower())
-        number = _number(sampled)
-        if quantity is None or number is None:
-            return
         unit, exponent = _unit(sampled)
-        value = _in_base_unit(number, unit, quantity) * 10.0**exponent * quantity.scale
+        column = _column(
+            _word(sampled, "measurand"), unit, _word(sampled, "phase"), _word(sampled, "location")
+        )
+        number = None if column is None else _number(sampled)
+        if column is None or number is None:
+            return
+        quantity = column.quantity
+        value = _in_base_unit(number, column) * 10.0**exponent * quantity.scale
         lowest = 0.0 if quantity.key in (REGISTER, "soc") else -quantity.largest
         if not lowest <= value <= quantity.largest:
             return
         if quantity.key == REGISTER:
-            self.unit = f"{unit.lower()}e{exponent}" if exponent else unit.lower()
-        place = _PLACES.get((fields.text(sampled, "location") or "").strip().lower(), 0)
-        key = (quantity.key, _phase(sampled))
-        if place <= self._found.get(key, (place, 0.0))[0]:
-            self._found[key] = (place, value)
+            self.unit = f"{column.unit}e{exponent}" if exponent else column.unit
+        key = (quantity.key, column.phase)
+        if column.place <= self._found.get(key, (column.place, 0.0))[0]:
+            self._found[key] = (column.place, value)
             self._phases[quantity.key] = quantity.phases
 
     def values(self) -> dict[str, float]:
@@ -142,38 +144,63 @@ class _Moment:
         return values
 
 
+@dataclass(frozen=True)
+class _Column:
+    """What a sampled value is, but for its number; `phase` is `l1`, `n`, `l1_l2`, or "" of all."""
+
+    quantity: Quantity
+    unit: str  # in small letters
+    factor: float  # of its prefix
+    phase: str
+    place: int  # how far from the outlet
+
+
+@lru_cache(maxsize=512)  # chargers send the same few again and again
+def _column(measurand: str, unit: str, phase: str, location: str) -> _Column | None:
+    quantity = QUANTITIES.get((measurand or DEFAULT_MEASURAND).lower())
+    if quantity is None:
+        return None
+    # The measurand knows better than the unit what is measured: only the prefix counts.
+    factor = _PREFIXES.get(unit[0], 1.0) if unit[1:].lower() in _BASES else 1.0
+    line = phase.lower().removesuffix("-n")  # some say L1 and mean L1-N
+    known = line in (*_LINES, "n", "l1-l2", "l2-l3", "l3-l1")
+    return _Column(
+        quantity,
+        unit.lower(),
+        factor,
+        line.replace("-", "_") if known else "",
+        _PLACES.get(location.lower(), 0),
+    )
+
+
+def _word(sampled: Mapping[str, Any], key: str) -> str:
+    value = sampled.get(key)
+    return value.strip() if isinstance(value, str) and len(value) <= WORD_LIMIT else ""
+
+
 def _number(sampled: Mapping[str, Any]) -> float | None:
-    if (fields.text(sampled, "format") or "Raw").strip() == "SignedData":
+    if _word(sampled, "format") == "SignedData":
         return None
     value = sampled.get("value")
-    if isinstance(value, str):
-        sampled = {"value": value.replace(",", ".")}
-    return fields.real(sampled, "value")
+    return fields.number(value.replace(",", ".") if isinstance(value, str) else value)
 
 
 def _unit(sampled: Mapping[str, Any]) -> tuple[str, int]:
     """Return unit and power of ten; OCPP 2.x has them in an object."""
-    measure = fields.group(sampled, "unitOfMeasure")
-    unit = (fields.text(sampled, "unit") or fields.text(measure, "unit") or "").strip()
+    measure = sampled.get("unitOfMeasure")
+    if not isinstance(measure, dict):
+        return _word(sampled, "unit"), 0
     exponent = fields.integer(measure, "multiplier") or 0
-    return unit, max(-LARGEST_EXPONENT, min(LARGEST_EXPONENT, exponent))
+    exponent = max(-LARGEST_EXPONENT, min(LARGEST_EXPONENT, exponent))
+    return _word(sampled, "unit") or _word(measure, "unit"), exponent
 
 
-def _in_base_unit(number: float, unit: str, quantity: Quantity) -> float:
-    """Convert by the prefix alone: the measurand knows better than the unit what is measured."""
-    if quantity.key == "temperature":
-        if unit.lower() in ("fahrenheit", "f", "°f"):
+def _in_base_unit(number: float, column: _Column) -> float:
+    match column.quantity.key:
+        case "temperature" if column.unit in ("fahrenheit", "f", "°f"):
             return (number - 32) / 1.8
-        return number - 273.15 if unit.lower() in ("k", "kelvin") else number
-    if quantity.key == "power_factor" and 1 < number <= 100:  # some say it in percent
-        return number / 100
-    if unit[1:].lower() in _BASES:
-        return number * _PREFIXES.get(unit[0], 1.0)
-    return number
-
-
-def _phase(sampled: Mapping[str, Any]) -> str:
-    """Return `l1`, `n`, `l1_l2` or so; "" for a total. Some say L1 and mean L1-N."""
-    phase = (fields.text(sampled, "phase") or "").strip().lower().removesuffix("-n")
-    known = phase in (*_LINES, "n", "l1-l2", "l2-l3", "l3-l1")
-    return phase.replace("-", "_") if known else ""
+        case "temperature" if column.unit in ("k", "kelvin"):
+            return number - 273.15
+        case "power_factor" if 1 < number <= 100:  # some say it in percent
+            return number / 100
+    return number * column.factor

@@ -361,7 +361,8 @@ def test_simulate_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delattr(ocpp_addon, "simulator")
-    monkeypatch.delitem(sys.modules, "ocpp_addon.simulator")
+    for name in ("simulator", "simulated_link"):
+        monkeypatch.delitem(sys.modules, f"ocpp_addon.{name}")
     monkeypatch.setitem(sys.modules, "websockets.asyncio.client", None)
     assert main(["simulate"]) == 1
     assert "pip install 'ocpp-gateway[simulator]'" in capsys.readouterr().err

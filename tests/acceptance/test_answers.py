@@ -162,6 +162,7 @@ async def test_strict_refuses_a_bad_call_and_warn_passes_it(
                     assert (answer[0], answer[2], answer[4]) == (4, code, {})
                     assert 0 < len(answer[3]) <= 255
                     await charger.call("Heartbeat")
+                    await one.watch.expect("ocpp/cp/CP1/Heartbeat")
                     assert not [seen for seen in one.watch.on(topic) if seen.json["Payload"]]
                     one.watch.seen.clear()
                     continue

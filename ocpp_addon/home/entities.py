@@ -13,6 +13,8 @@ from ocpp_addon.home.connector import STATUSES
 Platform = Literal["binary_sensor", "button", "event", "number", "sensor", "switch", "tag"]
 CONNECTED = "connected"  # not in the state: told by the presence
 ANYTHING = "anything"  # not in the state: shown by whatever the charger has told
+DIAGNOSTIC = {"entity_category": "diagnostic"}
+CONFIG = {"entity_category": "config"}
 SESSION_EVENTS = ("session_started", "session_ended")
 COMMAND_FAILED = "command_failed"
 
@@ -35,9 +37,13 @@ class Entity:
     always: bool = False
 
 
+def _value(key: str, absent: str = "None") -> str:
+    """Return the template for a value of the state; Home Assistant takes None for unknown."""
+    return f"{{{{ value_json.{key} | default('{absent}') }}}}"
+
+
 def _sensor(key: str, name: str, **options: Any) -> Entity:
-    template = {"value_template": f"{{{{ value_json.{key} | default('None') }}}}"}
-    return Entity(key, "sensor", name, key, {**template, **options})
+    return Entity(key, "sensor", name, key, {"value_template": _value(key), **options})
 
 
 def _measured(
@@ -51,14 +57,19 @@ def _measured(
 
 def _counted(key: str, name: str, unit: str = "kWh", **options: Any) -> Entity:
     described: dict[str, Any] = {"unit_of_measurement": unit, "state_class": "total_increasing"}
-    if unit == "kWh":
-        described["device_class"] = "energy"
+    described |= {"device_class": "energy"} if unit == "kWh" else {"icon": "mdi:flash-outline"}
     return _sensor(key, name, **described, suggested_display_precision=2, **options)
+
+
+def _of_interval(key: str, name: str, unit: str = "kWh") -> Entity:
+    """Describe what was counted since the last time: of no use for statistics."""
+    described = {"device_class": "energy"} if unit == "kWh" else {"icon": "mdi:flash-outline"}
+    return _sensor(key, name, unit_of_measurement=unit, **described, **DIAGNOSTIC)
 
 
 def _yes_no(key: str, name: str, device_class: str) -> Entity:
     options = {
-        "value_template": f"{{{{ value_json.{key} | default('None') }}}}",
+        "value_template": _value(key),
         "payload_on": "True",
         "payload_off": "False",
         "device_class": device_class,
@@ -68,7 +79,7 @@ def _yes_no(key: str, name: str, device_class: str) -> Entity:
 
 def _switch(order: str, name: str, state: str, icon: str) -> Entity:
     options = {
-        "value_template": f"{{{{ value_json.{state} | default('None') }}}}",
+        "value_template": _value(state),
         "state_on": "True",
         "state_off": "False",
         "payload_on": "ON",
@@ -78,13 +89,16 @@ def _switch(order: str, name: str, state: str, icon: str) -> Entity:
     return Entity(f"set_{order}", "switch", name, state, options, order)
 
 
-def _button(order: str, name: str, **options: Any) -> Entity:
+def _button(order: str, name: str, shown_by: str, **options: Any) -> Entity:
     described = {"payload_press": "PRESS", **options}
-    return Entity(f"set_{order}", "button", name, "status", described, order)
+    return Entity(f"set_{order}", "button", name, shown_by, described, order)
 
 
-DIAGNOSTIC = {"entity_category": "diagnostic"}
-CONFIG = {"entity_category": "config"}
+def _lasting(key: str, name: str, shown_by: str, absent: str = "None", **options: Any) -> Entity:
+    """Describe what is of use while the charger is away; `absent` stands where nothing is told."""
+    template = {"value_template": _value(key, absent)}
+    return Entity(key, "sensor", name, shown_by, {**template, **options, **DIAGNOSTIC}, always=True)
+
 
 _PHASES = {"l1": "L1", "l2": "L2", "l3": "L3", "n": "N"}
 _BETWEEN = {"l1_l2": "L1-L2", "l2_l3": "L2-L3", "l3_l1": "L3-L1"}
@@ -124,27 +138,14 @@ METER = (
     _measured("reactive_power_exported", "Reactive power exported", "var", "reactive_power", 0),
     _counted("reactive_energy_imported", "Reactive energy", "kvarh"),
     _counted("reactive_energy_exported", "Reactive energy exported", "kvarh"),
-    _sensor("energy_interval", "Energy of the interval", unit_of_measurement="kWh", **DIAGNOSTIC),
-    _sensor(
-        "energy_exported_interval",
-        "Energy exported in the interval",
-        unit_of_measurement="kWh",
-        **DIAGNOSTIC,
-    ),
-    _sensor(
-        "reactive_energy_imported_interval",
-        "Reactive energy of the interval",
-        unit_of_measurement="kvarh",
-        **DIAGNOSTIC,
-    ),
-    _sensor(
-        "reactive_energy_exported_interval",
-        "Reactive energy exported in the interval",
-        unit_of_measurement="kvarh",
-        **DIAGNOSTIC,
+    _of_interval("energy_interval", "Energy of the interval"),
+    _of_interval("energy_exported_interval", "Energy exported in the interval"),
+    _of_interval("reactive_energy_imported_interval", "Reactive energy of the interval", "kvarh"),
+    _of_interval(
+        "reactive_energy_exported_interval", "Reactive energy exported in the interval", "kvarh"
     ),
     _measured("temperature", "Temperature", "°C", "temperature", 1, **DIAGNOSTIC),
-    _measured("rpm", "Fan speed", "rpm", None, 0, **DIAGNOSTIC),
+    _measured("rpm", "Fan speed", "rpm", None, 0, icon="mdi:fan", **DIAGNOSTIC),
 )
 
 _STATUS = _sensor(
@@ -184,7 +185,7 @@ OF_CONNECTOR = (
         "Current limit",
         "status",
         {
-            "value_template": "{{ value_json.current_limit | default('None') }}",
+            "value_template": _value("current_limit"),
             "min": 0,
             "max": 80,
             "step": 1,
@@ -195,7 +196,7 @@ OF_CONNECTOR = (
         },
         "current_limit",
     ),
-    _button("unlock", "Unlock", icon="mdi:lock-open-variant-outline"),
+    _button("unlock", "Unlock", "status", icon="mdi:lock-open-variant-outline"),
 )
 
 OF_CHARGER = (
@@ -215,42 +216,9 @@ OF_CHARGER = (
     _STATUS,
     *_TROUBLE,
     *METER,
-    Entity(
-        "firmware",
-        "sensor",
-        "Firmware",
-        "firmware",
-        {
-            "value_template": "{{ value_json.firmware | default('None') }}",
-            "icon": "mdi:chip",
-            **DIAGNOSTIC,
-        },
-        always=True,
-    ),
-    Entity(
-        "last_seen",
-        "sensor",
-        "Last seen",
-        "last_seen",
-        {
-            "value_template": "{{ value_json.last_seen | default('None') }}",
-            "device_class": "timestamp",
-            **DIAGNOSTIC,
-        },
-        always=True,
-    ),
-    Entity(
-        "failure",
-        "sensor",
-        "Last command",
-        CONNECTED,
-        {
-            "value_template": "{{ value_json.failure | default('OK') }}",
-            "icon": "mdi:message-alert-outline",
-            **DIAGNOSTIC,
-        },
-        always=True,
-    ),
+    _lasting("firmware", "Firmware", "firmware", icon="mdi:chip"),
+    _lasting("last_seen", "Last seen", "last_seen", device_class="timestamp"),
+    _lasting("failure", "Last command", CONNECTED, absent="OK", icon="mdi:message-alert-outline"),
     Entity(
         "command",
         "event",
@@ -261,38 +229,16 @@ OF_CHARGER = (
     ),
     Entity("tag", "tag", "Tag", ANYTHING, {"value_template": "{{ value_json.tag }}"}),
     _switch("available", "Available", "available", "mdi:check-network-outline"),
-    Entity(
-        "set_restart",
-        "button",
-        "Restart",
-        ANYTHING,
-        {"payload_press": "PRESS", "device_class": "restart", **CONFIG},
-        "restart",
-    ),
-    Entity(
-        "set_refresh",
-        "button",
-        "Refresh",
-        ANYTHING,
-        {"payload_press": "PRESS", "icon": "mdi:refresh", **DIAGNOSTIC},
-        "refresh",
-    ),
-    Entity(
-        "set_meter_values",
-        "button",
+    _button("restart", "Restart", ANYTHING, device_class="restart", **CONFIG),
+    _button("refresh", "Refresh", ANYTHING, icon="mdi:refresh", **DIAGNOSTIC),
+    _button(
+        "meter_values",
         "Report meter every minute",
         ANYTHING,
-        {"payload_press": "PRESS", "icon": "mdi:meter-electric-outline", **CONFIG},
-        "meter_values",
+        icon="mdi:meter-electric-outline",
+        **CONFIG,
     ),
-    Entity(
-        "set_keepalive",
-        "button",
-        "Keep connection alive",
-        ANYTHING,
-        {"payload_press": "PRESS", "icon": "mdi:lan-connect", **CONFIG},
-        "keepalive",
-    ),
+    _button("keepalive", "Keep connection alive", ANYTHING, icon="mdi:lan-connect", **CONFIG),
 )
 # Of these a charger has one whatever its connectors have; the others share their names.
 _OWN = frozenset(one.key for one in OF_CHARGER) - {one.key for one in OF_CONNECTOR}

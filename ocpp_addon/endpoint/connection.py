@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from aiohttp import WSMsgType, web
 
 from ocpp_addon.endpoint.history import Entry, History
 from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.endpoint.notes import Notes
 from ocpp_addon.errors import StorageError
 from ocpp_addon.ocpp.effects import (
     Answer,
@@ -25,6 +25,7 @@ from ocpp_addon.ocpp.effects import (
     Publish,
     Settle,
     Transmit,
+    subject,
 )
 from ocpp_addon.ocpp.frame import encode
 from ocpp_addon.ocpp.messages import (
@@ -38,13 +39,9 @@ from ocpp_addon.ocpp.messages import (
 from ocpp_addon.ocpp.session import Session
 from ocpp_addon.text import printable
 
-log = logging.getLogger(__name__)
-
 SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
 BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
 FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropped
-NOTES_LIMIT = 5  # lines of the log about odd frames, per charger
-NOTES_WINDOW = 60.0  # and this many seconds
 
 
 class Ports(Protocol):
@@ -136,8 +133,7 @@ class Connection:
         self._heard = asyncio.Event()
         self._finished = asyncio.Event()
         self._ended = False
-        self._notes = 0
-        self._notes_since = 0.0
+        self._notes = Notes(peer.charger_id)
 
     @property
     def charger_id(self) -> str:
@@ -178,7 +174,7 @@ class Connection:
     def forward(self, message: CallResult | CallError | CallResultError | Send) -> None:
         """Send what MQTT has for the charger and expects no outcome of."""
         if self._work.qsize() >= FORWARD_LIMIT:
-            self._note("messages from MQTT are dropped: the charger does not read")
+            self._notes.write("messages from MQTT are dropped: the charger does not read")
             return
         self._perform_soon(self.session.forward(message, self._loop.time()))
 
@@ -259,7 +255,7 @@ class Connection:
     def _receive(self, text: str, now: float) -> None:
         self.liveness.heard(now)
         effects = self.session.receive(text, now)
-        message, repairs, warnings = _subject(effects)
+        message, repairs, warnings = subject(effects)
         at = datetime.now(UTC)
         entry = self.history.add(at, now, "received", text, message, repairs, warnings)
         self._ports.seen(self, entry)
@@ -292,7 +288,7 @@ class Connection:
                 call = effect.call if isinstance(effect, Answer | Hold) else None
                 if isinstance(effect, Publish) and isinstance(effect.message, Call):
                     call = effect.message
-                self._note(str(error))
+                self._notes.write(str(error))
                 if call is not None:
                     refusal = CallError(call.unique_id, "InternalError", "storage is unavailable")
                     await self._perform_all(self.session.answer(call, refusal))
@@ -315,7 +311,7 @@ class Connection:
             case Hold():
                 await self._ports.hold(self, effect)
             case Note():
-                self._note(effect.text)
+                self._notes.write(effect.text)
             case Close():
                 self.end_reason = effect.reason
                 reason = effect.reason.encode()[:120]
@@ -330,7 +326,7 @@ class Connection:
         try:
             text = encode(message)
         except (ValueError, TypeError, RecursionError) as error:
-            self._note(f"a message for the charger is no JSON: {error}")
+            self._notes.write(f"a message for the charger is no JSON: {error}")
             return
         entry = self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
         self._ports.seen(self, entry)
@@ -348,30 +344,3 @@ class Connection:
             pass  # the connection has ended: the reader sees it too
         finally:
             cut.cancel()
-
-    def _note(self, text: str) -> None:
-        now = self._loop.time()
-        if now - self._notes_since >= NOTES_WINDOW:
-            self._notes, self._notes_since = 0, now
-        self._notes += 1
-        if self._notes <= NOTES_LIMIT:
-            log.warning("%s: %s", printable(self.charger_id), printable(text, 200))
-
-
-def _subject(
-    effects: list[Effect],
-) -> tuple[Message | None, tuple[str, ...], tuple[str, ...]]:
-    """Return the received message that effects are about, as far as they tell."""
-    for effect in effects:
-        match effect:
-            case Publish():
-                return effect.message, effect.repairs, effect.warnings
-            case Settle():
-                return effect.outcome, effect.repairs, effect.warnings
-            case Hold():
-                return effect.call, effect.repairs, effect.warnings
-            case Answer():
-                return effect.call, (), ()
-            case Note():
-                return None, (), (effect.text,)
-    return None, (), ()

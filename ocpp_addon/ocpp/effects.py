@@ -101,3 +101,22 @@ def report(call: Call, reason: Reason, description: str) -> CallError:
     """Make the gateway's own report about a command that reached no answer of the charger."""
     details = {"origin": "gateway", "reason": reason}
     return CallError(call.unique_id, "GenericError", description, details)
+
+
+def subject(
+    effects: list[Effect],
+) -> tuple[Message | None, tuple[str, ...], tuple[str, ...]]:
+    """Return the received message that effects are about, its repairs and warnings."""
+    for effect in effects:
+        match effect:
+            case Publish():
+                return effect.message, effect.repairs, effect.warnings
+            case Settle():
+                return effect.outcome, effect.repairs, effect.warnings
+            case Hold():
+                return effect.call, effect.repairs, effect.warnings
+            case Answer():
+                return effect.call, (), ()
+            case Note():
+                return None, (), (effect.text,)
+    return None, (), ()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,6 +18,8 @@ VIEWERS_LIMIT = 64
 WAITING_LIMIT = 256  # events that one viewer may leave unread
 SEND_TIMEOUT = 10.0  # seconds that a viewer may leave one unread
 PAUSE = 0.5  # seconds that changes of a charger gather
+MESSAGES_LIMIT = 100  # told within a pause; whoever watches more than that loads its page again
+ATTEMPTS_LIMIT = 20  # told after a pause, the newest
 PING = 30.0
 
 Event = dict[str, Any]
@@ -76,6 +79,9 @@ class Live:
         self._views = {"": View(_everything, dialogue=True), **views}
         self._viewers: set[_Viewer] = set()
         self._changed: set[str] = set()
+        self._attempts: deque[Event] = deque(maxlen=ATTEMPTS_LIMIT)
+        self._told = 0  # messages since the last pause
+        self._missed: set[str] = set()  # chargers of which there were too many
         self._health: dict[str, Any] | None = None
         self._broken: set[str] = set()  # views that have failed
 
@@ -88,15 +94,25 @@ class Live:
         while True:
             await asyncio.sleep(PAUSE)
             changed, self._changed = self._changed, set()
+            missed, self._missed, self._told = self._missed, set(), 0
+            attempts = list(self._attempts)
+            self._attempts.clear()
             if not self._viewers:
                 self._health = None
                 continue
             for charger_id in changed:
+                await asyncio.sleep(0)  # chargers come first
                 charger = self._backend.charger(charger_id)
                 if charger is None:
                     self._tell({"event": "forgotten", "charger": charger_id}, charger_id)
                 else:
                     self._tell({"event": "charger", "charger": charger}, charger_id)
+            for charger_id in missed:
+                self._tell({"event": "reload"}, charger_id)
+            for attempt in attempts:
+                self._tell({"event": "attempt", "attempt": attempt})
+            if attempts:
+                self._tell({"event": "attempts"})
             health = self._backend.health()
             if health != self._health:
                 self._health = health
@@ -120,13 +136,17 @@ class Live:
             self._views[viewer.view].dialogue and viewer.charger_id in (None, charger_id)
             for viewer in self._viewers
         ):
+            if self._told >= MESSAGES_LIMIT:
+                self._missed.add(charger_id)
+                return
+            self._told += 1
             event = {"event": "message", "charger": charger_id, "message": show()}
             self._tell(event, charger_id)
 
     def attempted(self, attempt: dict[str, Any]) -> None:
         """Learn that a connection was refused."""
         self.version += 1
-        self._tell({"event": "attempt", "attempt": attempt})
+        self._attempts.append(attempt)
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one viewer: `view`, `charger` and `since` in the query say what it shows."""
@@ -176,5 +196,5 @@ class Live:
             return None
 
 
-def _everything(event: Event, charger_id: str | None) -> Event:
-    return event
+def _everything(event: Event, charger_id: str | None) -> Event | None:
+    return None if event["event"] == "attempts" else event  # they came one by one

@@ -35,7 +35,7 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
 
     def connect(event: Event, charger_id: str | None) -> Event | None:
         match event:
-            case {"event": "attempt"}:
+            case {"event": "attempts"}:
                 return part("parts.html", "attempts", backend.attempts()[:ATTEMPTS_SHOWN])
             case {"event": "health", "health": health}:
                 return part("parts.html", "health", health)
@@ -49,15 +49,17 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
                 return RELOAD
             case {"event": "message", "message": message}:
                 return RELOAD if message.get("action") in _ABOUT_CHARGER else None
-        return None
+        return event if event == RELOAD else None
 
     def messages(event: Event, charger_id: str | None) -> Event | None:
         if event["event"] != "message":
-            return None
+            return event if event == RELOAD else None
         row = renderer.part("parts.html", "frame", event["charger"], shown(event["message"]))
         return {"event": "frame", "html": row}
 
     def sessions(event: Event, charger_id: str | None) -> Event | None:
+        if event == RELOAD:
+            return event
         message: dict[str, Any] = event.get("message", {})
         return RELOAD if message.get("action") in _ABOUT_SESSIONS else None
 

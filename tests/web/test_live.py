@@ -79,6 +79,7 @@ async def test_a_viewer_that_does_not_read_is_cut(
     browser: Browser, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(module, "MESSAGES_LIMIT", 1_000_000)
     url = browser.base.replace("http://", "")
     host, port = url.split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
@@ -188,3 +189,31 @@ async def test_a_mistake_in_a_page_stays_in_it(
         await event(broken, "frame")
     said = [record for record in caplog.records if "cannot be kept up to date" in record.message]
     assert len(said) == 1
+
+
+async def test_a_flood_is_cut_short(browser: Browser, backend: FakeBackend) -> None:
+    shown = 0
+
+    def show() -> dict[str, Any]:
+        nonlocal shown
+        shown += 1
+        return FRAME
+
+    url = f"{browser.base}/api/live"
+    async with (
+        browser.session.ws_connect(f"{url}?view=messages&charger=RDAM%20123") as page,
+        browser.session.ws_connect(f"{url}?view=connect") as connect,
+        browser.session.ws_connect(url) as program,
+    ):
+        await watched(backend, program)
+        assert backend.listener is not None
+        for number in range(10_000):
+            backend.listener.message(CHARGER, show)
+            backend.listener.attempted(ATTEMPT | {"count": number})
+        await event(page, "reload")
+        await event(program, "reload")
+        counts = [(await event(program, "attempt"))["attempt"]["count"] for _ in range(20)]
+        assert counts == list(range(9_980, 10_000))
+        while 'id="attempts"' not in (await event(connect, "html"))["html"]:
+            pass
+    assert shown <= 2 * module.MESSAGES_LIMIT

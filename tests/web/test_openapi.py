@@ -102,6 +102,7 @@ async def test_writes_are_as_described(browser: Browser, path: str, method: str)
         {"event": "message", "charger": "RDAM 123", "message": FRAME},
         {"event": "attempt", "attempt": ATTEMPT},
         {"event": "health", "health": FakeBackend().health()},
+        {"event": "reload"},
     ],
 )
 def test_events_are_described(event: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ SPACING = 5.0
 JITTER = (2.0, 7.0)  # seconds after Home Assistant's birth until everything is said again
 GRACE = 3.0  # seconds between a device and its states: entities without a state log errors
 AFTERWARDS = 0.1  # seconds between handing over states and what led to them
+AT_ONCE = 10  # devices announced in one turn of the loop
 NEWS_LIMIT = 1_000  # events that wait for states to be shown
 
 
@@ -189,7 +190,8 @@ class Devices:
         )
 
     def _do_due(self, now: float) -> None:
-        for charger_id in [one for one, at in self._due.items() if at <= now]:
+        # The rest comes with the next turn of the loop: a payload takes half a millisecond.
+        for charger_id in [one for one, at in self._due.items() if at <= now][:AT_ONCE]:
             del self._due[charger_id]
             self._changed.pop(charger_id, None)
             self._announced_at[charger_id] = now

@@ -200,6 +200,17 @@ async def test_a_running_session_is_stopped_by_its_transaction(tmp_path: Path) -
         serving.cancel()
 
 
+async def test_who_starts_from_afar_needs_no_card_on_the_list(tmp_path: Path) -> None:
+    async with stand(tmp_path, tag_policy="list") as one, connected(one) as charger:
+        await order(one.gateway, 1, "charging", "ON")
+        tag = charger.asked[0][1]["idTag"]
+        for id_tag, status in ((tag, "Accepted"), ("card", "Invalid")):
+            told = await charger.say("Authorize", {"idTag": id_tag})
+            assert told["idTagInfo"]["status"] == status
+        await order(one.gateway, 1, "charging", "ON")
+        assert charger.asked[1][1]["idTag"] == tag
+
+
 async def test_a_stop_of_the_gateway_leaves_no_order_waiting(tmp_path: Path) -> None:
     async with stand(tmp_path) as one, connected(one) as charger:
         charger.go_on.clear()

@@ -24,7 +24,7 @@ START = {"connectorId": 1, "idTag": "card", "meterStart": 1000}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"DEBOUNCE": 0.2, "SPACING": 0.2, "GRACE": 0.3}.items():
         monkeypatch.setattr(devices, name, seconds)
-    monkeypatch.setattr(devices, "JITTER", (0.1, 0.2))
+    monkeypatch.setattr(devices, "JITTER", (0.5, 0.6))
     monkeypatch.setattr(controls, "QUIET", 0.0)
     monkeypatch.setattr(controls, "LEARNING", 0.1)
 
@@ -49,7 +49,10 @@ async def introduce(charger: Charger, *connectors: int) -> None:
         await charger.call("StatusNotification", status)
 
 
-async def test_the_gateway_comes_first_and_a_charger_when_it_is_complete(tmp_path: Path) -> None:
+async def test_the_gateway_comes_first_and_a_charger_when_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "DEBOUNCE", 1.0)
     async with stand(tmp_path) as one, one.charger() as charger:
         await introduce(charger, 0, 1)
         await components(one, CP1, "1_status", "0_status", "0_set_restart")
@@ -178,7 +181,7 @@ async def test_everything_is_said_again_when_home_assistant_starts(
             await one.watch.publish(topic, b"online")
         for one_topic, count in counts.items():
             await one.watch.expect(one_topic, count + 1)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
         assert {name: len(one.watch.on(name)) for name in topics} == {
             name: count + 1 for name, count in counts.items()
         }

@@ -51,12 +51,8 @@ class Announced:
         if charger_id not in self._components and len(self._components) >= CHARGER_LIMIT:
             self.forget(next(iter(self._components)))
         known = self._components.setdefault(charger_id, {})
-        platforms = {one.key: one.platform for one in entities.of(connector)}
-        new = {
-            Component(connector, key): platforms[key]
-            for key in entities.shown(connector, keys)
-            if Component(connector, key) not in known
-        }
+        shown = {Component(connector, one.key): one for one in entities.shown(connector, keys)}
+        new = {name: one.platform for name, one in shown.items() if name not in known}
         if not new:
             return False
         known |= new

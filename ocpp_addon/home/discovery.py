@@ -108,8 +108,8 @@ def charger_payload(
     by_presence = {"topic": topics.presence(charger_id)}
     connectors = {one.connector for one in components if one.connector}
     described: dict[str, dict[str, Any]] = {}
-    for one, platform in sorted(components.items(), key=lambda item: _place(item[0])):
-        entity = _entity(one)
+    for one, platform in sorted(components.items(), key=lambda item: _order(item[0])):
+        entity = entities.find(one.connector, one.key)
         if entity is None or entity.platform != platform:
             described[str(one)] = {"p": platform}
             continue
@@ -148,17 +148,9 @@ def _topics(
     return places
 
 
-def _entity(component: Component) -> Entity | None:
-    for entity in entities.of(component.connector):
-        if entity.key == component.key:
-            return entity
-    return None
-
-
-def _place(component: Component) -> tuple[int, int, str]:
-    keys = [entity.key for entity in entities.of(component.connector)]
-    known = component.key in keys
-    return component.connector, keys.index(component.key) if known else len(keys), component.key
+def _order(component: Component) -> tuple[int, int, str]:
+    place = entities.place(component.connector, component.key)
+    return component.connector, place, component.key
 
 
 def _identity(text: str) -> str:

@@ -244,15 +244,29 @@ OF_CHARGER = (
 _OWN = frozenset(one.key for one in OF_CHARGER) - {one.key for one in OF_CONNECTOR}
 
 
+_BY_KEY = [{one.key: one for one in every} for every in (OF_CHARGER, OF_CONNECTOR)]
+_PLACES = [{key: place for place, key in enumerate(known)} for known in _BY_KEY]
+
+
 def of(connector: int) -> tuple[Entity, ...]:
     """Return every entity that a connector can have; 0 is the charger itself."""
     return OF_CONNECTOR if connector else OF_CHARGER
 
 
-def shown(connector: int, keys: Iterable[str]) -> set[str]:
-    """Return the keys of the entities that a state with these keys brings about."""
+def find(connector: int, key: str) -> Entity | None:
+    """Return an entity by its key."""
+    return _BY_KEY[connector > 0].get(key)
+
+
+def place(connector: int, key: str) -> int:
+    """Return where an entity stands among those of a connector; what is unknown stands last."""
+    return _PLACES[connector > 0].get(key, len(of(connector)))
+
+
+def shown(connector: int, keys: Iterable[str]) -> list[Entity]:
+    """Return the entities that a state with these keys brings about."""
     known = {*keys, CONNECTED} if connector == 0 else set(keys)
-    return {one.key for one in of(connector) if one.shown_by in known}
+    return [one for one in of(connector) if one.shown_by in known]
 
 
 def called(entity: Entity, connector: int, *, alone: bool) -> str:

@@ -68,9 +68,8 @@ CHARGERS = {
 def components(states: Mapping[int, list[str]]) -> dict[Component, str]:
     found = {}
     for connector, keys in {0: [], **states}.items():
-        for key in entities.shown(connector, [*keys, ANYTHING]):
-            [entity] = [one for one in entities.of(connector) if one.key == key]
-            found[Component(connector, key)] = str(entity.platform)
+        for entity in entities.shown(connector, [*keys, ANYTHING]):
+            found[Component(connector, entity.key)] = str(entity.platform)
     return found
 
 

@@ -15,6 +15,7 @@ from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
 
+ACCEPTED_LIMIT = 5000  # known chargers from which on no stranger becomes known by itself
 PENDING_LIMIT = 20  # chargers that wait for approval at the same time
 TURNED_AWAY_LIMIT = 1000  # ids that a person has refused
 RETRY_AFTER = "30"
@@ -138,6 +139,11 @@ class Admission:
     ) -> Admitted:
         secret = credentials.secret if credentials is not None else None
         if self._unknown_chargers == "accept":
+            if len(self._credentials.ids()) >= ACCEPTED_LIMIT:
+                headers = {"Retry-After": RETRY_AFTER}
+                raise Refusal(
+                    503, "known_full", "Too many chargers are known.", charger_id, headers
+                )
             try:
                 await self._credentials.put(charger_id, None)
             except StorageError:

@@ -106,6 +106,10 @@ CODES: dict[str, tuple[str, str]] = {
         "Connections with this id replaced each other too often.",
         "Two chargers probably use the same id: give each an id of its own.",
     ),
+    "known_full": (
+        "Too many chargers are known to let strangers in.",
+        "Remove those that do not exist, and set the option unknown_chargers to ask.",
+    ),
     "pending_full": (
         "Too many new chargers wait for approval.",
         "Approve or refuse those that wait.",

@@ -151,6 +151,15 @@ async def test_unknown_chargers_accepted_become_known(tmp_path: Path) -> None:
             assert await status_of(one, "CP1") == 101
 
 
+async def test_only_so_many_unknown_chargers_become_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocpp_addon.endpoint.admission.ACCEPTED_LIMIT", 2)
+    async with stand(tmp_path, unknown_chargers="accept") as one:
+        assert [await status_of(one, name) for name in ("A", "B", "C", "A")] == [101, 101, 503, 101]
+        assert (await one.attempts())[0]["code"] == "known_full"
+
+
 async def test_only_so_many_unknown_chargers_wait(tmp_path: Path) -> None:
     async with stand(tmp_path, unknown_chargers="ask") as one:
         async with contextlib.AsyncExitStack() as stack:

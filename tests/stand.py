@@ -227,7 +227,8 @@ class Stand:
 
     @contextlib.asynccontextmanager
     async def run(self, **options: Any) -> AsyncIterator[Gateway]:
-        """Run a gateway on this stand's broker and data folder."""
+        """Run a gateway on this stand's broker and data folder; `patient=False` does not wait."""
+        patient = options.pop("patient", True)
         settings = config.load(
             {
                 "mqtt": {"host": "127.0.0.1", "port": self.mosquitto.port},
@@ -242,7 +243,8 @@ class Stand:
         stop = asyncio.Event()
         async with Gateway(settings, self.folder) as self.gateway:
             serving = asyncio.create_task(self.gateway.serve(stop), name="gateway")
-            await until(lambda: self.gateway.connected or serving.done())
+            if patient:
+                await until(lambda: self.gateway.connected or serving.done())
             try:
                 yield self.gateway
             finally:

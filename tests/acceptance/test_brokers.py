@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.mosquitto import free_port
+from tests.mosquitto import Mosquitto, free_port
 from tests.stand import Charger, Stand, Watch, stand
 
 
@@ -120,3 +120,23 @@ async def test_presence_is_kept_by_the_broker(tmp_path: Path) -> None:
         assert await kept("ocpp/presence/CP1") == b"offline"
         assert (await one.request("DELETE", "api/chargers/CP1"))[0] == 200
         assert (await one.watch.expect("ocpp/presence/CP1", 4)).payload == b""
+
+
+async def test_chargers_are_served_before_the_broker_is_there(tmp_path: Path) -> None:
+    async with stand(tmp_path / "first") as other:
+        mosquitto = Mosquitto()
+        one = Stand(mosquitto, other.watch, tmp_path / "second")
+        async with one.run(patient=False), one.charger() as charger:
+            assert (await charger.boot())["status"] == "Accepted"
+            start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": "2026-11-24"}
+            assert (await charger.call("StartTransaction", start))[0] == 3
+            _, health = await one.request("GET", "health")
+            assert (health["status"], health["broker"]) == ("degraded", "disconnected")
+            async with mosquitto, Watch(mosquitto.port) as watch:
+                seen = await watch.expect("ocpp/cp/CP1/StartTransaction")
+                assert seen.marks("replayed") == ["true"]
+                topics = [each.topic for each in watch.seen if each.topic.startswith("ocpp/cp/CP1")]
+                assert topics == ["ocpp/cp/CP1/BootNotification", "ocpp/cp/CP1/StartTransaction"]
+                assert watch.on("ocpp/presence/CP1")[-1].payload == b"online"
+                await watch.publish("ocpp/CP1/Call/x", {"Action": "ClearCache"})
+                assert (await charger.receive())[2] == "ClearCache"

@@ -255,7 +255,7 @@ class ConnectorState:
             "info": self.error_info,
             "updated": _written(self.status_at or self.sampled_at),
             "plugged_in": self.plugged_in,
-            "charging": self.charging,
+            "charging": self.charging if self.number else None,
             "power": self.values.get("power"),
             "energy_wh": None if energy is None else round(energy),
             "current_limit": self.current_limit,
@@ -321,10 +321,10 @@ class ConnectorState:
     def _settle(self, at: datetime) -> None:
         """Draw from the status what it means for plug and meter."""
         status = self.status
-        if status in _PLUGGED or status in _UNPLUGGED:
-            self.plugged_in = status in _PLUGGED
         if self.number == 0:
             return
+        if status in _PLUGGED or status in _UNPLUGGED:
+            self.plugged_in = status in _PLUGGED
         if status == "Charging":
             self.still_since = None
         elif status not in _ENERGY_MAY_FLOW:

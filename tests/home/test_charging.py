@@ -355,6 +355,20 @@ async def test_a_session_that_tells_of_itself_is_the_one_that_runs(charger: Char
     assert (state["transaction_id"], state["power"]) == (second, 7000)
 
 
+async def test_the_charger_itself_is_no_outlet(charger: Charger) -> None:
+    await charger.status("Faulted", connector=0, errorCode="GroundFailure", info="wet")
+    [state] = charger.central.states.of("garage")
+    item = state.as_item()
+    assert (item["status"], item["error"], item["info"]) == ("Faulted", "GroundFailure", "wet")
+    assert (item["plugged_in"], item["charging"]) == (None, None)
+    assert charger.state(0) == {
+        "status": "Faulted",
+        "error": "GroundFailure",
+        "error_info": "wet",
+        "available": True,
+    }
+
+
 async def test_two_connectors_know_nothing_of_each_other(charger: Charger) -> None:
     first = await charger.start(connector=1, meterStart=1000)
     second = await charger.start(connector=2, meterStart=9000)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from ocpp_addon.home.events import TagScanned, Tell
+from ocpp_addon.home.tags import Tags
 
 KNOWN_FOR = timedelta(minutes=10)  # between showing a tag and the start that names it
 REPEATED = timedelta(seconds=2)  # in which a reader may see the same tag twice
@@ -20,7 +21,7 @@ class Scans:
 
     def asked(self, charger_id: str, tag: str | None, now: datetime) -> None:
         """Take a tag that a charger asks about."""
-        if tag and not _since(self._remote, charger_id, tag, now, KNOWN_FOR):
+        if tag and not self._is_remote(charger_id, tag, now):
             if not _since(self._known, charger_id, tag, now, REPEATED):
                 self._tell(TagScanned(charger_id, None, tag))
             _note(self._known, charger_id, tag, now)
@@ -31,7 +32,7 @@ class Scans:
         """Take a tag that the start of a session names, `at` the time that it tells."""
         if tag and now - at <= KNOWN_FOR:
             known = _since(self._known, charger_id, tag, now, KNOWN_FOR)
-            if not known and not _since(self._remote, charger_id, tag, now, KNOWN_FOR):
+            if not known and not self._is_remote(charger_id, tag, now):
                 self._tell(TagScanned(charger_id, connector, tag))
             _note(self._known, charger_id, tag, now)
 
@@ -39,6 +40,10 @@ class Scans:
         """Take a tag with which somebody starts a session from afar: nobody shows it."""
         if tag:
             _note(self._remote, charger_id, tag, now)
+
+    def _is_remote(self, charger_id: str, tag: str, now: datetime) -> bool:
+        ours = Tags.is_remote(tag)
+        return ours or _since(self._remote, charger_id, tag, now, KNOWN_FOR)
 
 
 _Notes = OrderedDict[tuple[str, str], datetime]

@@ -142,6 +142,11 @@ class Tags:
         await self.put(id_tag, Tag(id_tag, name="Home Assistant"))
         return id_tag
 
+    @staticmethod
+    def is_remote(id_tag: str) -> bool:
+        """Tell whether this is such a tag, which no card has."""
+        return _REMOTE.fullmatch(id_tag) is not None
+
     def saw(self, id_tag: str | None, charger_id: str, now: datetime) -> None:
         """Remember a tag that is not listed, so that a person can allow it."""
         key = _key(id_tag or "")

@@ -550,6 +550,10 @@ async def test_a_start_from_afar_is_no_scan(charger: Charger) -> None:
     await charger.say("Authorize", {"idTag": "remote"})
     await charger.start(idTag="remote")
     assert [type(event) for event in charger.events] == [SessionStarted]
+    ours = await charger.central.tags.remote()  # it may come before the charger's answer
+    await charger.say("Authorize", {"idTag": ours})
+    await charger.start(connector=2, idTag=ours)
+    assert [type(event) for event in charger.events] == [SessionStarted] * 2
 
 
 # OCPP 2.x.

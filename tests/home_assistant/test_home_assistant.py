@@ -6,6 +6,7 @@ One Home Assistant serves all tests of this file, in their order.
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from ocpp_addon.config import TopicSettings
 from ocpp_addon.home import entities
@@ -357,6 +359,18 @@ async def test_a_forgotten_charger_leaves_nothing(house: House) -> None:
     assert ODD not in devices
     assert "Modern" not in devices
     assert not [one for one in known if one.startswith(device_id(ODD))]
+
+
+async def test_examples_of_automations_are_valid(house: House) -> None:
+    text = (ROOT / "docs" / "automations.md").read_text()
+    examples = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert len(examples) >= 6
+    for example in examples:
+        parts = {"actions": [example]} if "action" in example else example
+        result = await house.home_assistant.command("validate_config", **parts)
+        assert {name: one["valid"] for name, one in result.items()} == dict.fromkeys(parts, True), (
+            result
+        )
 
 
 async def test_every_entity_is_understood(house: House) -> None:

@@ -1,6 +1,7 @@
 """A browser before the page as Home Assistant shows it: through ingress, under a prefix."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -93,6 +94,8 @@ async def launched() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
+    if CHROMIUM is None and "CI" not in os.environ:
+        pytest.skip("needs Chromium")
     async with launched() as browser:
         yield browser
 

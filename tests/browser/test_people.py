@@ -319,3 +319,12 @@ async def test_all_variables_of_an_ocpp_2_charger_are_read(home: Home) -> None:
         await charger.call("NotifyReport", report)
         row = page.get_by_role("row").filter(has_text="OCPPCommCtrlr.HeartbeatInterval")
         await expect(row).to_contain_text("86400")
+
+
+async def test_a_broker_that_leaves_is_seen(home: Home) -> None:
+    page = await home.open()
+    await expect(page.get_by_text("MQTT broker connected")).to_be_visible()
+    await home.stand.mosquitto.stop()
+    await expect(page.get_by_text("MQTT broker disconnected")).to_be_visible()
+    await home.stand.mosquitto.start()
+    await expect(page.get_by_text("MQTT broker connected")).to_be_visible(timeout=20_000)

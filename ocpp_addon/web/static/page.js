@@ -5,15 +5,16 @@
   const status = document.getElementById("live");
 
   // Times in the reader's own zone and spelling; a day only where it is not today.
+  const digits = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  const clock = new Intl.DateTimeFormat([], digits);
+  const fine = new Intl.DateTimeFormat([], { ...digits, fractionalSecondDigits: 3 });
+  const day = new Intl.DateTimeFormat();
   function spelled(time) {
     const moment = new Date(time.dateTime);
     if (isNaN(moment)) return time.textContent;
-    const clock = moment.toLocaleTimeString([], {
-      hour: "2-digit", minute: "2-digit", second: "2-digit",
-      ...("millis" in time.dataset ? { fractionalSecondDigits: 3 } : {}),
-    });
+    const text = ("millis" in time.dataset ? fine : clock).format(moment);
     const today = moment.toDateString() === new Date().toDateString();
-    return today ? clock : `${moment.toLocaleDateString()} ${clock}`;
+    return today ? text : `${day.format(moment)} ${text}`;
   }
 
   // Make what the server sent fit this page: times, tokens, and what needs scripts.

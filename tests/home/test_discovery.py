@@ -20,8 +20,11 @@ from ocpp_addon.home.chargers import ChargerFacts
 from ocpp_addon.home.discovery import Component, charger_payload, device_id, gateway_payload
 from ocpp_addon.home.entities import ANYTHING
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.meter import QUANTITIES, REGISTER
 from ocpp_addon.mqtt.topics import Topics
-from tests.home.conftest import OpenCentral
+from ocpp_addon.ocpp.messages import Call, CallResult
+from ocpp_addon.ocpp.version import V16
+from tests.home.conftest import NOW, OpenCentral
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TOPICS = Topics(TopicSettings(), "main", "homeassistant")
@@ -83,10 +86,41 @@ def payload(
 def test_the_payload_of_a_typical_charger_is_what_it_was(name: str) -> None:
     text = json.dumps(payload("Garage 1", CHARGERS[name]), indent=1) + "\n"
     text = re.sub(r'"sw": "\d+\.\d+\.\d+",\n  "url"', '"sw": "VERSION",\n  "url"', text)
-    file = SNAPSHOTS / f"{name}.json"
+    file = SNAPSHOTS / f"{name.replace(' ', '_')}.json"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         file.write_text(text)
     assert file.read_text() == text, "with UPDATE_SNAPSHOTS=1 this becomes the new list"
+
+
+def test_every_measurand_has_an_entity() -> None:
+    for quantity in QUANTITIES.values():
+        key = "energy" if quantity.key == REGISTER else quantity.key
+        assert entities.find(1, key) is not None, key
+        assert entities.find(0, key) is not None or key == "soc"
+        for line in ("l1", "l2", "l3", "n") if quantity.phases == "keep" else ():
+            assert entities.find(1, f"{key}_{line}") is not None, key
+
+
+async def test_every_key_of_a_state_is_shown_somewhere(central: CentralSystem) -> None:
+    charger = {"connectorId": 1, "errorCode": "GroundFailure", "info": "x", "status": "Charging"}
+    start = {"connectorId": 1, "idTag": "card", "meterStart": 1000}
+    for action, sent in (("StatusNotification", charger), ("StartTransaction", start)):
+        call = Call("1", action, sent)
+        central.received("CP1", V16, call, NOW)
+        answer = await central.answer("CP1", V16, call, NOW)
+        central.answered("CP1", V16, call, answer, NOW)
+    assert isinstance(answer, CallResult)
+    stop = Call("1", "StopTransaction", {"transactionId": answer.payload["transactionId"],
+                                         "meterStop": 1500, "reason": "Local"})  # fmt: skip
+    state = central.states.get("CP1", 1)
+    assert state is not None
+    keys = set(state.as_public(NOW))
+    central.received("CP1", V16, stop, NOW)
+    await central.answer("CP1", V16, stop, NOW)
+    keys |= set(state.as_public(NOW))
+    assert {"session_ended", "stop_reason", "id_tag", "error_info", "energy"} <= keys
+    shown = {one.shown_by for one in entities.OF_CONNECTOR}
+    assert keys <= shown
 
 
 def test_the_id_of_a_device_is_fixed() -> None:

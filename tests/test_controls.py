@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ocpp_addon import controls
+from ocpp_addon.errors import StorageError
 from ocpp_addon.gateway import Gateway
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.web.backend import Refused
@@ -198,6 +199,29 @@ async def test_a_running_session_is_stopped_by_its_transaction(tmp_path: Path) -
         expected = {"transactionId": started[2]["transactionId"]}
         assert charger.asked == [("RemoteStopTransaction", expected)]
         serving.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (StorageError("The disk is full."), "storage", 503),
+        (ValueError("a mistake"), "stopped", 409),
+    ],
+)
+async def test_a_failure_of_ours_is_told_and_the_next_order_is_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, status: int
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    async with stand(tmp_path) as one, connected(one) as charger:
+        with monkeypatch.context() as broken:
+            broken.setattr(one.gateway._home, "situation", fail)
+            with pytest.raises(Refused) as refused:
+                await order(one.gateway, 0, "restart", "PRESS")
+        assert (refused.value.code, refused.value.status) == (code, status)
+        await order(one.gateway, 0, "restart", "PRESS")
+        assert [action for action, _ in charger.asked] == ["Reset"]
 
 
 async def test_who_starts_from_afar_needs_no_card_on_the_list(tmp_path: Path) -> None:

@@ -199,4 +199,8 @@ async def test_unreadable_rows_are_a_line_of_the_log(
         await database.write_all([("INSERT OR REPLACE INTO announced VALUES ('CP1', ?)", (text,))])
         central: CentralSystem = await open_central()
         assert not central.announced.of("CP1")
-    assert len(caplog.messages) == 3
+    await database.write_all([("INSERT INTO habits VALUES ('CP1', '{\"TxProfile\": 1}')", ())])
+    central = await open_central()
+    assert not central.habits.of("CP1").shapes
+    assert len([one for one in caplog.messages if "entities" in one]) == 4
+    assert len([one for one in caplog.messages if "habits" in one]) == 1

@@ -159,7 +159,8 @@ class ChargerPages:
         points = _points(samples, what)
         if points and "until" not in request.query:  # there are none while nothing changes
             points.append((until, points[-1][1]))
-        drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until)
+        narrow = "narrow" in request.query
+        drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until, narrow=narrow)
         # The style of the drawing is inline; as an image it runs nothing and loads nothing.
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return web.Response(body=drawn, content_type="image/svg+xml", headers=headers)

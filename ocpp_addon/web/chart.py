@@ -18,13 +18,21 @@ _GREY, _LINE = "#7a8794", "#0f9d86"  # readable on light and on dark
 Point = tuple[datetime, float]
 
 
-def svg(unit: str, points: Sequence[Point], since: datetime, until: datetime) -> bytes:
-    """Return a line over a time, written in the time zone of the gateway."""
+def svg(
+    unit: str,
+    points: Sequence[Point],
+    since: datetime,
+    until: datetime,
+    *,
+    narrow: bool = False,
+) -> bytes:
+    """Return a line over a time, in the time zone of the gateway; `narrow` is for phones."""
     top = max([LEAST, *(value for _, value in points)])
     chart = pygal.XY(
-        width=720,
-        height=220,
+        width=360 if narrow else 720,
+        height=200 if narrow else 220,
         margin=8,
+        margin_right=24,
         show_legend=False,
         show_dots=False,
         fill=True,
@@ -32,7 +40,7 @@ def svg(unit: str, points: Sequence[Point], since: datetime, until: datetime) ->
         js=[],  # pygal's would be fetched from the internet
         disable_xml_declaration=True,
         no_data_text="No samples yet",
-        x_labels=_hours(since, until),
+        x_labels=_hours(since, until, LABELS // 2 if narrow else LABELS),
         xrange=(since.timestamp(), until.timestamp()),
         x_value_formatter=_clock(until - since),
         y_labels=[0, top / 2, top],
@@ -69,9 +77,9 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
     return [max(stretch, key=lambda point: point[1]) for stretch in stretches]
 
 
-def _hours(since: datetime, until: datetime) -> list[float]:
-    step = (until - since) / LABELS
-    return [(since + step * count).timestamp() for count in range(LABELS + 1)]
+def _hours(since: datetime, until: datetime, steps: int) -> list[float]:
+    step = (until - since) / steps
+    return [(since + step * count).timestamp() for count in range(steps + 1)]
 
 
 def _clock(span: timedelta) -> Callable[[float], str]:

@@ -86,7 +86,7 @@ async def test_pages_load_nothing_from_elsewhere(reader: Reader, path: str) -> N
     for tag, attributes in page.elements:
         assert tag != "style" and "style" not in attributes
         assert not any(name.startswith("on") for name in attributes)
-        for name in ("href", "src", "action", "formaction"):
+        for name in ("href", "src", "srcset", "action", "formaction"):
             target = attributes.get(name) or ""
             assert not re.match(r"/|[a-z]+:", target), f"{tag} {target} is not relative"
     assert [one["src"] for one in page.all("script")] == [

@@ -439,7 +439,7 @@ async def test_home_assistant_restarts(house: House) -> None:
         complaints = [
             line
             for line in text.splitlines()
-            if "mqtt" in line
+            if any(part in line for part in ("mqtt", "template", "automation", "blueprint"))
             and ("WARNING" in line or "ERROR" in line)
             # These speak of the connection, when the broker restarts.
             and "[homeassistant.components.mqtt.client]" not in line

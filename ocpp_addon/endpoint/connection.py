@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import secrets
+import socket
+import struct
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,8 +13,8 @@ from typing import Protocol
 from aiohttp import WSMsgType, web
 
 from ocpp_addon.endpoint.history import Entry, History
+from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
-from ocpp_addon.endpoint.notes import Notes
 from ocpp_addon.errors import StorageError
 from ocpp_addon.ocpp.effects import (
     Answer,
@@ -113,6 +115,7 @@ class Connection:
         session: Session,
         liveness: Liveness,
         history: History,
+        lines: Lines,
         ports: Ports,
     ) -> None:
         self.id = secrets.token_hex(8)
@@ -120,6 +123,7 @@ class Connection:
         self.session = session
         self.liveness = liveness
         self.history = history
+        self._lines = lines
         self.connected_at = datetime.now(UTC)
         self.last_seen = self.connected_at
         self.end_reason = "the charger closed the connection"
@@ -133,7 +137,6 @@ class Connection:
         self._heard = asyncio.Event()
         self._finished = asyncio.Event()
         self._ended = False
-        self._notes = Notes(peer.charger_id)
 
     @property
     def charger_id(self) -> str:
@@ -174,7 +177,7 @@ class Connection:
     def forward(self, message: CallResult | CallError | CallResultError | Send) -> None:
         """Send what MQTT has for the charger and expects no outcome of."""
         if self._work.qsize() >= FORWARD_LIMIT:
-            self._notes.write("messages from MQTT are dropped: the charger does not read")
+            self._note("messages from MQTT are dropped: the charger does not read")
             return
         self._perform_soon(self.session.forward(message, self._loop.time()))
 
@@ -185,7 +188,7 @@ class Connection:
         if due == "ping":
             self._work.put_nowait([_Ping()])
         elif due == "gone":
-            self.abort("the charger has gone silent")
+            self._cut("the charger has gone silent")
 
     async def is_alive(self, patience: float) -> bool:
         """Ping the charger and tell whether anything comes back within `patience` seconds."""
@@ -219,6 +222,14 @@ class Connection:
                 if isinstance(effect, Settle):
                     self._ports.settle(self, effect)
         self._work.put_nowait(None)
+
+    def _cut(self, reason: str) -> None:
+        """Drop the connection to a charger that takes nothing, and what the kernel has for it."""
+        end = self._transport.get_extra_info("socket")
+        if end is not None:
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort(reason)
 
     def _end(self) -> None:
         """Report what can no longer be answered, at once and only once."""
@@ -288,7 +299,7 @@ class Connection:
                 call = effect.call if isinstance(effect, Answer | Hold) else None
                 if isinstance(effect, Publish) and isinstance(effect.message, Call):
                     call = effect.message
-                self._notes.write(str(error))
+                self._note(str(error))
                 if call is not None:
                     refusal = CallError(call.unique_id, "InternalError", "storage is unavailable")
                     await self._perform_all(self.session.answer(call, refusal))
@@ -311,7 +322,7 @@ class Connection:
             case Hold():
                 await self._ports.hold(self, effect)
             case Note():
-                self._notes.write(effect.text)
+                self._note(effect.text)
             case Close():
                 self.end_reason = effect.reason
                 reason = effect.reason.encode()[:120]
@@ -326,7 +337,7 @@ class Connection:
         try:
             text = encode(message)
         except (ValueError, TypeError, RecursionError) as error:
-            self._notes.write(f"a message for the charger is no JSON: {error}")
+            self._note(f"a message for the charger is no JSON: {error}")
             return
         entry = self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
         self._ports.seen(self, entry)
@@ -337,10 +348,19 @@ class Connection:
 
         The write itself is never cancelled: aiohttp would cancel others that wait with it.
         """
-        cut = self._loop.call_later(SEND_TIMEOUT, self.abort, "the charger does not read")
+        cut = self._loop.call_later(SEND_TIMEOUT, self._cut, "the charger does not read")
         try:
             await writing
         except (ConnectionError, RuntimeError):
             pass  # the connection has ended: the reader sees it too
         finally:
             cut.cancel()
+
+    def _note(self, text: str) -> None:
+        self._lines.add(
+            self.charger_id,
+            logging.WARNING,
+            "%s: %s",
+            printable(self.charger_id),
+            printable(text, 200),
+        )

@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import os
 import re
 import secrets
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +19,7 @@ import bcrypt
 
 COST = 10  # 60 ms on a PC, 300 ms on a small board
 THREADS = 2  # more of them make the event loop wait
+NICENESS = 10  # of these threads
 WAITING_LINE = 64  # checks in the threads or before them, of all chargers
 WAITING_PER_CHARGER = 4  # so that one id cannot fill the line
 VERIFIED_LIMIT = 4096  # secrets remembered as right
@@ -72,7 +76,9 @@ class Passwords:
 
     def __init__(self, cost: int = COST) -> None:
         self._cost = cost
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bcrypt")
+        self._threads = ThreadPoolExecutor(
+            THREADS, thread_name_prefix="bcrypt", initializer=_give_way
+        )
         self._jobs: set[Future[bool]] = set()
         self._checking: Counter[str] = Counter()
         self._turns: dict[str, asyncio.Lock] = {}
@@ -141,6 +147,13 @@ class Passwords:
         job = self._threads.submit(check)
         self._jobs.add(job)
         return await asyncio.wrap_future(job)
+
+
+def _give_way() -> None:
+    """Let the event loop go first: chargers that are in must not notice those that come."""
+    with contextlib.suppress(OSError, AttributeError):
+        # On Linux this is about the thread alone.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _prepared(secret: bytes) -> bytes:

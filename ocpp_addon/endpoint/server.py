@@ -22,6 +22,7 @@ from ocpp_addon.endpoint.attempts import Attempts
 from ocpp_addon.endpoint.connection import Connection, Peer, Ports
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.history import History
+from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
 from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.endpoint.takeover import TakeOver
@@ -37,6 +38,9 @@ SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
 STOP_PATIENCE = 1.0  # seconds in which a stop waits for what chargers have said before
 TICK = 0.25  # seconds: how exact time-outs are
 HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
+CHARGER_LINES = 8  # lines of the log about one charger in a minute
+REFUSAL_LINES = 15  # and about whoever is refused
+LINES_WINDOW = 60.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Endpoint:
             self._pending_ids,
         )
         self._histories: dict[str, History] = {}
+        self._lines = Lines(log, CHARGER_LINES, LINES_WINDOW, HISTORIES_LIMIT)
+        self._refusal_lines = Lines(log, REFUSAL_LINES, LINES_WINDOW, 1)
         self._last_seen: dict[str, datetime] = {}
         self._servers: list[asyncio.Server] = []
         self._waiting: list[lobby.Waiting] = []
@@ -201,7 +207,9 @@ class Endpoint:
         attempt = self.attempts.add(datetime.now(UTC), address, charger_id, code, **facts)
         # The same failure again and again is one line, not a flood.
         if attempt.count in (1, 10, 100) or attempt.count % 1000 == 0:
-            log.warning(
+            self._refusal_lines.add(
+                "Refused connections",
+                logging.WARNING,
                 "Refused %s from %s: %s%s",
                 printable(charger_id or "a connection"),
                 printable(address),
@@ -290,13 +298,16 @@ class Endpoint:
                 asyncio.get_running_loop().time(),
             ),
             self._history_of(charger_id),
+            self._lines,
             self._ports,
         )
         older = self.connections.get(charger_id)
         self.connections[charger_id] = connection
         if older is not None:
             older.abort("a newer connection took its place")
-        log.info(
+        self._lines.add(
+            charger_id,
+            logging.INFO,
             "%s connected from %s with OCPP %s%s",
             printable(charger_id),
             printable(peer.address),
@@ -311,7 +322,10 @@ class Endpoint:
             self._last_seen[charger_id] = connection.last_seen
             if len(self._last_seen) > HISTORIES_LIMIT:
                 del self._last_seen[next(iter(self._last_seen))]
-            log.info("%s disconnected: %s", printable(charger_id), connection.end_reason)
+            text = "%s disconnected: %s"
+            self._lines.add(
+                charger_id, logging.INFO, text, printable(charger_id), connection.end_reason
+            )
 
     async def _dismiss(
         self,

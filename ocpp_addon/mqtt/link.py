@@ -35,9 +35,9 @@ SUBSCRIBE_BATCH = 100  # filters in one SUBSCRIBE
 
 FAILURE = 0x80  # MQTT 5: reason codes from here on are refusals
 
-# Chatter of the libraries would be a line per message.
+# Chatter of the libraries would be a line per message; what ends a connection is told elsewhere.
 _quiet = logging.getLogger("ocpp_addon.mqtt.client")
-_quiet.setLevel(logging.ERROR)
+_quiet.setLevel(logging.CRITICAL)
 
 
 class LinkLost(Exception):

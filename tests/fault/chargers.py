@@ -31,6 +31,7 @@ class Charger:
         self.on_command: Callable[[str], None] = self.answer_command
         self.connected = asyncio.Event()
         self.retry: Callable[[int], float] = _soon
+        self.receive_buffer: int | None = None  # bytes; None: what the system gives
         self._port = port
         self._request = handshake(f"/ocpp/{charger_id}", user=charger_id, password=password)
         self._socket: WebSocket | None = None
@@ -45,7 +46,9 @@ class Charger:
 
     async def connect(self) -> None:
         """Connect once; raises what dialling raises."""
-        self._socket = await WebSocket.dial(self._port, self._request, self._on_text)
+        self._socket = await WebSocket.dial(
+            self._port, self._request, self._on_text, receive_buffer=self.receive_buffer
+        )
         self.connects += 1
         self.connected.set()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 from collections.abc import Callable
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -66,18 +67,23 @@ class WebSocket(asyncio.Protocol):
         request: bytes,
         on_text: Callable[[str], None],
         *,
-        local: str | None = None,
+        receive_buffer: int | None = None,
     ) -> "WebSocket":
         """Connect to a port of loopback; raises Refused, OSError or TimeoutError."""
         one = cls(request, on_text)
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: one,
-                    "127.0.0.1",
-                    port,
-                    local_addr=None if local is None else (local, 0),
-                )
+                loop = asyncio.get_running_loop()
+                end = socket.socket()
+                end.setblocking(False)
+                if receive_buffer is not None:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+                try:
+                    await loop.sock_connect(end, ("127.0.0.1", port))
+                    await loop.create_connection(lambda: one, sock=end)
+                except BaseException:
+                    end.close()
+                    raise
                 await one._opened
         except BaseException:
             one.abort()
@@ -99,6 +105,11 @@ class WebSocket(asyncio.Protocol):
     def resume(self) -> None:
         """Read again, and so learn whether the connection still stands."""
         self._transport.resume_reading()
+
+    @property
+    def port(self) -> int:
+        """Return our end's port."""
+        return int(self._transport.get_extra_info("sockname")[1])
 
     def abort(self) -> None:
         """Drop the connection."""

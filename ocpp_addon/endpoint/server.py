@@ -38,7 +38,7 @@ SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
 STOP_PATIENCE = 1.0  # seconds in which a stop waits for what chargers have said before
 TICK = 0.25  # seconds: how exact time-outs are
 HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
-CHARGER_LINES = 8  # lines of the log about one charger in a minute
+CHARGER_LINES = 5  # lines of the log about one charger in a minute
 REFUSAL_LINES = 15  # and about whoever is refused
 LINES_WINDOW = 60.0
 

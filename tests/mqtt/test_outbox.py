@@ -39,6 +39,12 @@ class Office:
         self.database = database
         self.port = port
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.watching = asyncio.Event()
+
+    async def ready(self) -> None:
+        """Wait until the broker is there and everything is seen."""
+        await until(lambda: self.broker.connected)
+        await asyncio.wait_for(self.watching.wait(), 20)
 
     def payloads(self, topic: str) -> list[str]:
         return [payload for where, payload, _ in self.seen if where == topic]
@@ -51,6 +57,7 @@ class Office:
                     "127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V5
                 ) as client:
                     await client.subscribe("up/#", qos=1)
+                    self.watching.set()
                     async for message in client.messages:
                         properties: Any = message.properties
                         pairs = dict(getattr(properties, "UserProperty", []))
@@ -90,7 +97,7 @@ async def test_while_the_broker_is_well_nothing_touches_the_disk(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         before = (tmp_path / "test.sqlite3-wal").stat().st_mtime_ns
         for number in range(100):
             await one.outbox.post(message(number))
@@ -192,7 +199,7 @@ async def test_what_a_backup_brings_back_is_not_published_again(
         copy = shutil.copytree(tmp_path, tmp_path / "copy")
     await mosquitto.start()
     async with office(mosquitto.port, copy) as two:
-        await until(lambda: two.broker.connected)
+        await two.ready()
         await two.outbox.release("new")
         await two.outbox.post(message("new", "B"))
         await until(lambda: two.payloads("up/B"))
@@ -243,7 +250,7 @@ async def test_a_disk_that_refuses_is_never_a_false_acknowledgement(tmp_path: Pa
 
 async def test_held_messages_wait_for_their_release(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         for number in range(3):
             await one.outbox.hold(message(number, "A"))
             await one.outbox.hold(message(number, "B"))
@@ -313,7 +320,7 @@ async def test_a_property_too_long_for_its_field_is_set_aside(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         await one.outbox.post(Outgoing("A", "up/A", b"x", (("warning", "w" * 70_000),)))
         await one.outbox.post(message("next", "A"))
         await until(lambda: one.payloads("up/A") == ["next"])

@@ -53,6 +53,7 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
                 report.at_most(f"{name}: answers to those online, p99", p99, 100, "ms", loose=True)
                 for charger in crowd.chargers:
                     charger.refusals.clear()
+        await on.drained()
         report.note("chargers", chargers)
         report.at_most("resident memory", on.process.memory, 300, "MB", loose=True)
         report.equal("errors in the log", on.process.count(" ERROR "), 0)

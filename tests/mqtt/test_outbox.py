@@ -109,7 +109,7 @@ async def test_without_a_broker_messages_wait_on_disk_and_are_replayed_in_order(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         await mosquitto.kill()
         await until(lambda: not one.broker.connected)
         for number in range(300):
@@ -149,7 +149,7 @@ async def test_what_was_on_the_wire_when_the_broker_froze_is_not_lost(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         mosquitto.suspend()
         # Safe by the disk, after the patience with the broker.
         await asyncio.wait_for(
@@ -168,7 +168,7 @@ async def test_a_slow_acknowledgement_leaves_no_row_behind(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         mosquitto.suspend()
         await one.outbox.post(message(1))
         assert len(one.outbox) == 1
@@ -366,7 +366,7 @@ async def test_a_stop_stores_what_is_still_on_the_wire(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     async with office(mosquitto.port, tmp_path) as one:
-        await until(lambda: one.broker.connected)
+        await one.ready()
         mosquitto.suspend()
         one.outbox.post(message("1"))
         await one.outbox.close(0.01)

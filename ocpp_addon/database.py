@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ SCHEMA_VERSION = 1
 GROUP_LIMIT = 500  # statements in one commit
 BACKLOG_LIMIT = 20_000  # statements waiting for the disk; beyond it writers are refused
 BUSY_TIMEOUT = 5.0  # seconds that a reader from outside (a backup) may hold the file
+RESERVE = 128 * 1024  # bytes of the disk that growing tables leave, so that rows can still go
 # Rarely: whoever copies the files of a running gateway must not meet a checkpoint between them.
 CHECKPOINT_SIZE = 32 * 1024 * 1024  # bytes of the write-ahead log
 
@@ -92,6 +94,11 @@ class Database:
                 self._flusher = asyncio.create_task(self._flush(), name="database flush")
         return done
 
+    @property
+    def nearly_full(self) -> bool:
+        """Tell whether the disk has no room for more than deleting what is there."""
+        return self._free() < RESERVE
+
     async def read(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query; what was written before is seen. Raises StorageError."""
         if self._closed:
@@ -147,9 +154,18 @@ class Database:
                 return [error]
             # One bad statement must not take its neighbours along.
             return [self._commit([statements])[0] for statements in group]
-        if self._log_size() > CHECKPOINT_SIZE:
+        # A checkpoint may need as much room as the log takes.
+        if self._log_size() > min(CHECKPOINT_SIZE, self._free()):
             self._checkpoint()
         return row_ids
+
+    def _free(self) -> int:
+        """Return how many bytes the disk has left."""
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError:
+            return 0
+        return disk.f_bavail * disk.f_frsize
 
     def _log_size(self) -> int:
         try:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ocpp_addon.mqtt import payload, shelf
@@ -46,9 +46,10 @@ class Upstream:
         return self._outbox.hold(self._public(charger_id, effect.call, None, marks))
 
     def answered(self, charger_id: str, call: Call, response: CallResult | CallError) -> None:
-        """Show what the built-in central system answered."""
+        """Show what the built-in central system answered; it is the first to go when room is short."""
         topic = self._topics.answer(charger_id, response, call.action)
-        self._outbox.post(self._outgoing(charger_id, topic, response, call.action))
+        outgoing = self._outgoing(charger_id, topic, response, call.action)
+        self._outbox.post(replace(outgoing, rank=shelf.HEARTBEAT))
 
     def settle(self, charger_id: str, effect: Settle) -> None:
         """Report the outcome of a command, to its asker as well."""

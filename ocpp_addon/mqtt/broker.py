@@ -115,6 +115,10 @@ class Broker:
             # Full jitter: clients that lost the same broker do not come back all at once.
             await asyncio.sleep(max(delay, random.uniform(0, bound)))
 
+    def excuse_losses(self) -> None:
+        """Learn that a message has ended the last connections, which is no fault of theirs."""
+        self._unstable = self._failures = 0
+
     async def close(self) -> None:
         """Leave the broker in good order, so that it does not publish our will."""
         link, self._link = self._link, None

@@ -1,8 +1,10 @@
 """What goes upstream and must not get lost: acknowledged by the broker, or on disk until it is."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
+from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 0.15  # seconds for the broker's acknowledgement; then the message goes to disk
 SWEEP = 0.05  # seconds between looks at what waits for an acknowledgement
 REPLAY_AFTER = 2.0  # seconds after the broker is back: subscribers need a moment too
+REPLAY_AHEAD = 100  # stored messages handed to the connection before their acknowledgements
 RETRY_DISK = 1.0  # seconds until a disk that refused is asked again
 SUSPECT_LOSSES = 2  # connections that a message may end, alone on the wire, before it is set aside
 SUSPECT_WITHIN = 1.0  # seconds from sending a message to the loss that it may have caused
@@ -60,7 +63,9 @@ class Outbox:
         self._testing = False  # a suspect is alone on the wire
         self._connected_at = 0.0
         self._lost_at = 0.0
+        self._replays: deque[asyncio.Future[int]] = deque()
         self._wake = asyncio.Event()
+        self._gone = asyncio.Event()
         self._refused: str | None = None
         broker.on_connected.append(self._on_connected)
         broker.on_lost.append(self._on_lost)
@@ -98,7 +103,7 @@ class Outbox:
         """Keep a message on disk until `release`; the future ends when it is there."""
         safe = _new_safe()
         self.shelf.put(next(self._seq), message, "held", lambda error: _end(safe, error))
-        self._wake.set()
+        self._gone.set()  # perhaps it made others go
         return safe
 
     async def release(self, charger_id: str) -> None:
@@ -109,13 +114,15 @@ class Outbox:
     def discard(self, charger_id: str) -> None:
         """Drop what was held of a charger."""
         self.shelf.discard(charger_id)
-        self._wake.set()
+        self._gone.set()
 
     async def run(self) -> None:
         """Watch over what is on the wire, and replay what is on disk; until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep_for_ever(), name="outbox sweep")
             tasks.create_task(self._replay_for_ever(), name="outbox replay")
+            tasks.create_task(self._clear_for_ever(), name="outbox clearance")
+            tasks.create_task(self._probe_for_ever(), name="outbox disk")
 
     async def close(self, patience: float) -> None:
         """Wait for acknowledgements for `patience` seconds, and store what has none."""
@@ -157,7 +164,7 @@ class Outbox:
         _end(flight.safe, None)
         if flight.seq in self.shelf:
             self.shelf.remove(flight.seq)
-            self._wake.set()
+            self._gone.set()
 
     def _store(self, flight: _Flight) -> None:
         """Bring a message to disk; it may be on the wire meanwhile."""
@@ -172,6 +179,7 @@ class Outbox:
         flying = flight.seq in self._flights
         self.shelf.put(flight.seq, flight.message, "flying" if flying else "waiting", done)
         self._wake.set()
+        self._gone.set()  # perhaps it made others go
 
     def _put_aside(self, flight: _Flight, reason: str) -> None:
         self._suspects.pop(flight.seq, None)
@@ -186,14 +194,20 @@ class Outbox:
 
     def _on_lost(self) -> None:
         now = self._lost_at = asyncio.get_running_loop().time()
-        flights, self._flights = sorted(self._flights.values(), key=lambda one: one.seq), {}
+        flights, self._flights = list(self._flights.values()), {}
+        # In the order of their departure: the library keeps what is more than it may send.
+        for flight in flights[:IN_FLIGHT]:
+            if now - flight.since < SUSPECT_WITHIN:
+                self._suspects.setdefault(flight.seq, 0)
+        flights.sort(key=lambda one: one.seq)
         for flight in flights:
-            losses = self._suspects.setdefault(flight.seq, 0)
+            losses = self._suspects.get(flight.seq, 0)
             stood = flight.since - self._connected_at >= SUSPECT_AFTER
-            if len(flights) == 1 and stood and now - flight.since < SUSPECT_WITHIN:
+            if len(flights) == 1 and stood and flight.seq in self._suspects:
                 losses = self._suspects[flight.seq] = losses + 1
             if losses >= SUSPECT_LOSSES:
                 self._put_aside(flight, "the broker ends the connection each time it gets it")
+                self._broker.excuse_losses()
             elif flight.seq in self.shelf:
                 self.shelf.ground(flight.seq)
             else:
@@ -217,7 +231,6 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self.shelf.clear()
                 while self.shelf.due and self._broker.connected:
                     await asyncio.sleep(max(0.0, self._replay_from() - loop.time()))
                     if not await self._replay_some():
@@ -227,6 +240,26 @@ class Outbox:
                 await asyncio.sleep(RETRY_DISK)
                 self._wake.set()
 
+    async def _clear_for_ever(self) -> None:
+        """Delete what is published; a disk that refuses must not hold up what is left."""
+        while True:
+            await self._gone.wait()
+            self._gone.clear()
+            try:
+                await self.shelf.clear()
+            except StorageError as error:
+                log.debug("Published messages stay on disk: %s", error)
+                await asyncio.sleep(RETRY_DISK)
+                self._gone.set()
+
+    async def _probe_for_ever(self) -> None:
+        """Notice that the disk is well again, though perhaps nothing needs it any more."""
+        while True:
+            await asyncio.sleep(RETRY_DISK)
+            if self.shelf.refusal is not None:
+                with contextlib.suppress(StorageError):
+                    await self.shelf.probe()
+
     def _replay_from(self) -> float:
         # A connection that a message seems to have ended is no broker that was away.
         brief = self._connected_at - self._lost_at < REPLAY_AFTER
@@ -234,33 +267,40 @@ class Outbox:
         return self._connected_at + (SUSPECT_AFTER if hurry else REPLAY_AFTER)
 
     async def _replay_some(self) -> bool:
-        """Publish the oldest rows and wait for their acknowledgements; False if none is there."""
-        due = await self.shelf.oldest(IN_FLIGHT)
+        """Publish the oldest rows; False if none is there.
+
+        While acknowledgements are on their way, the next rows are read.
+        """
+        due = await self.shelf.oldest(REPLAY_AHEAD // 2)
         # What may have ended the last connection goes alone, so that it shows itself.
         first = next((index for index, (seq, _) in enumerate(due) if seq in self._suspects), None)
-        if first is None:
-            await self._replay(due)
-        elif first > 0:
-            await self._replay(due[:first])
-        else:
+        if first == 0:
             self._testing = True
             try:
                 await self._all_landed()
-                await self._replay(due[:1])
+                self._replay(due[:1])
+                await self._all_landed()
             finally:
                 self._testing = False
-        await self.shelf.clear()
+        else:
+            self._replay(due[:first])
+            while len(self._replays) > REPLAY_AHEAD // 2:
+                # The connection's keepalive bounds this: it is acknowledged or lost.
+                await asyncio.wait([self._replays.popleft()])
         return bool(due)
 
-    async def _replay(self, due: list[tuple[int, Outgoing]]) -> None:
+    def _replay(self, due: list[tuple[int, Outgoing]]) -> None:
+        while self._replays and self._replays[0].done():
+            self._replays.popleft()
         for seq, message in due:
             flight = _Flight(seq, message, asyncio.get_running_loop().time())
             self.shelf.fly(seq)
             topic = message.replay_topic or message.topic
             if not self._take_off(flight, topic, (("replayed", "true"),)):
                 self.shelf.ground(seq)
-                break
-        await self._all_landed()
+                return
+            if flight.acknowledged is not None:
+                self._replays.append(flight.acknowledged)
 
     async def _all_landed(self, patience: float | None = None) -> None:
         """Wait for what is on the wire; without patience the connection's keepalive bounds it."""

@@ -20,9 +20,13 @@ HELD_CHARGERS_LIMIT = 20  # chargers that wait for approval; the messages of the
 HELD_LIMIT = 200  # messages of each of them; more are refused, so that the charger keeps them
 ASIDE_LIMIT = 1000  # messages kept aside; the oldest go
 DELETE_AT_ONCE = 500
+PROBE_SIZE = 32 * 1024  # bytes that a disk must take to be well again
 SAY_EVERY = 60.0  # seconds between log lines about the same trouble
 
-HEARTBEAT, ORDINARY, TRANSACTION = range(3)  # ranks: the lowest goes first when room is short
+NO_ROOM = "The disk is full."
+
+# Ranks: the lowest goes first when room is short. The built-in answers go with the heartbeats.
+HEARTBEAT, ORDINARY, TRANSACTION = range(3)
 
 # Due; on the wire as well, so not due; kept until a person approves the charger.
 State = Literal["waiting", "flying", "held"]
@@ -132,6 +136,8 @@ class Shelf:
         """Write a message; `done` learns when it is on disk, or why it is not."""
         size = len(message.payload)
         fault = self._fault(message, size, state)
+        if fault is None and self._database.nearly_full:
+            fault = self.refusal = NO_ROOM
         if fault is not None:
             self.dropped += 1
             self._say(fault)
@@ -202,11 +208,28 @@ class Shelf:
 
     async def clear(self) -> None:
         """Delete what is no longer wanted. Raises StorageError; nothing is forgotten then."""
+        count = DELETE_AT_ONCE
         while self._gone:
-            some = list(itertools.islice(self._gone, DELETE_AT_ONCE))
+            some = list(itertools.islice(self._gone, count))
             marks = ",".join("?" * len(some))
-            await self._database.write(f"DELETE FROM outbox WHERE seq IN ({marks})", *some)
+            try:
+                await self._database.write(f"DELETE FROM outbox WHERE seq IN ({marks})", *some)
+            except StorageError:
+                if count == 1:
+                    raise
+                count = 1  # on a full disk a little may go where much does not
+                continue
             self._gone.difference_update(some)
+
+    async def probe(self) -> None:
+        """Find out whether a disk that refused takes something again. Raises StorageError."""
+        if self._database.nearly_full:
+            raise StorageError(NO_ROOM)
+        probe = Outgoing("", "", bytes(PROBE_SIZE))
+        await self._database.write_all(
+            [(_INSERT, _values(0, probe, "aside")), ("DELETE FROM outbox WHERE seq = 0", ())]
+        )
+        self.refusal = None
 
     async def release(self, charger_id: str) -> None:
         """Make what was held of a charger due. Raises StorageError."""

@@ -292,6 +292,19 @@ async def test_a_disk_that_recovers_is_no_problem_any_more(tmp_path: Path) -> No
         assert not one.outbox.helpless
 
 
+async def test_a_disk_that_recovers_is_noticed_though_nothing_needs_it(tmp_path: Path) -> None:
+    async with office(1, tmp_path) as one:
+        pages = (await one.database.read("PRAGMA page_count"))[0][0]
+        await one.database.read(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StorageError):
+            await one.outbox.post(message("x" * 20_000))
+        await asyncio.sleep(2.5 * outbox_module.RETRY_DISK)
+        assert one.outbox.problems
+        await one.database.read("PRAGMA max_page_count = 1000000")
+        await until(lambda: not one.outbox.problems)
+        assert await rows(one) == 0
+
+
 async def test_a_replay_topic_keeps_old_news_apart(mosquitto: Mosquitto, tmp_path: Path) -> None:
     await mosquitto.stop()
     async with office(mosquitto.port, tmp_path) as one:

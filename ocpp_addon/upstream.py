@@ -46,7 +46,7 @@ class Upstream:
         return self._outbox.hold(self._public(charger_id, effect.call, None, marks))
 
     def answered(self, charger_id: str, call: Call, response: CallResult | CallError) -> None:
-        """Show what the built-in central system answered; it is the first to go when room is short."""
+        """Show what the built-in central system answered; it goes first when room is short."""
         topic = self._topics.answer(charger_id, response, call.action)
         outgoing = self._outgoing(charger_id, topic, response, call.action)
         self._outbox.post(replace(outgoing, rank=shelf.HEARTBEAT))

@@ -37,6 +37,7 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds for the answer to a handshake to leave
 SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
 STOP_PATIENCE = 1.0  # seconds in which a stop waits for what chargers have said before
 TICK = 0.25  # seconds: how exact time-outs are
+FROZEN_AFTER = 5.0  # seconds between ticks that tell of a host that stood still
 HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
 CHARGER_LINES = 5  # lines of the log about one charger in a minute
 REFUSAL_LINES = 15  # and about whoever is refused
@@ -140,10 +141,14 @@ class Endpoint:
     async def run(self) -> None:
         """Let time pass for every connection; until cancelled."""
         loop = asyncio.get_running_loop()
+        last = loop.time()
         while True:
             await asyncio.sleep(TICK)
             now = loop.time()
+            frozen, last = now - last > FROZEN_AFTER, now
             for connection in list(self.connections.values()):
+                if frozen:  # nobody listened meanwhile: silence proves nothing
+                    connection.liveness.heard(now)
                 connection.tick(now)
 
     def connection(self, charger_id: str) -> Connection | None:

@@ -1,0 +1,29 @@
+"""The endpoint as time goes by, and as it does not."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ocpp_addon.endpoint import server
+from tests.stand import stand
+from tests.wire import PING, PONG, wire
+
+
+async def test_a_host_that_stood_still_drops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FROZEN_AFTER", 1.0)
+    async with stand(tmp_path, ping_interval=0.5) as one, wire(one.port) as charger:
+        kind, payload = await charger.receive()
+        assert kind == PING
+        await charger.send(payload, PONG)
+        kind, payload = await charger.receive()
+        assert kind == PING
+        time.sleep(2)  # noqa: ASYNC251 - nothing runs, neither gateway nor charger
+        await charger.send(payload, PONG)
+        for _ in range(4):
+            kind, payload = await charger.receive()
+            assert kind == PING
+            await charger.send(payload, PONG)
+        assert one.gateway.endpoint.connection("CP1") is not None

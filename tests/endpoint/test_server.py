@@ -1,5 +1,6 @@
 """The endpoint as time goes by, and as it does not."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -15,15 +16,15 @@ async def test_a_host_that_stood_still_drops_nobody(
 ) -> None:
     monkeypatch.setattr(server, "FROZEN_AFTER", 1.0)
     async with stand(tmp_path, ping_interval=0.5) as one, wire(one.port) as charger:
-        kind, payload = await charger.receive()
-        assert kind == PING
-        await charger.send(payload, PONG)
-        kind, payload = await charger.receive()
-        assert kind == PING
-        time.sleep(2)  # noqa: ASYNC251 - nothing runs, neither gateway nor charger
-        await charger.send(payload, PONG)
-        for _ in range(4):
+
+        async def answer_ping() -> None:
             kind, payload = await charger.receive()
             assert kind == PING
             await charger.send(payload, PONG)
+
+        await answer_ping()
+        await asyncio.sleep(0.1)
+        time.sleep(2)  # noqa: ASYNC251 - nothing runs, neither gateway nor charger
+        for _ in range(4):
+            await answer_ping()
         assert one.gateway.endpoint.connection("CP1") is not None

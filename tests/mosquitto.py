@@ -1,7 +1,9 @@
 """A real Mosquitto on a free port of loopback, that can be stopped, killed, frozen and emptied."""
 
 import asyncio
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,10 +15,12 @@ _PROGRAM = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sb
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on just now, and no outgoing connection gets by chance."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Mosquitto:

@@ -12,6 +12,7 @@ from tests.fault.report import Report
 from tests.fault.stage import Stage, stage
 
 DRAIN = 120.0  # seconds: longer than promised, to tell slow from never
+SETTLED = 3.0  # seconds: longer than changes are gathered before they are published
 POISON = b"PoisonMessage"
 
 
@@ -182,10 +183,11 @@ async def rivals(folder: Path, *, seconds: float) -> Report:
 
 
 async def _settled(on: Stage) -> dict[str, bytes]:
-    """Return what is retained once it does not change any more."""
-    found = await on.retained_now()
+    """Return what is retained once it has not changed for a while."""
+    found: dict[str, bytes] = {}
     while (again := await on.retained_now()) != found:
         found = again
+        await asyncio.sleep(SETTLED)
     return found
 
 

@@ -5,6 +5,8 @@ inner protocol, such as aiohttp's, takes over with the first whole request.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,6 +19,8 @@ TLS_SHUTDOWN = 2.0  # seconds for a TLS client to say goodbye
 MAX_WAITING_PER_ADDRESS = 64
 MAX_WAITING = 2048
 MAX_WAITING_TLS = 256  # each takes 280 KiB
+BACKLOG = 2048  # connections that the kernel keeps until they are accepted
+ACCEPT_AT_ONCE = 4  # then those who are in get their turn, even when all come at once
 PATIENCE = 2.0  # seconds after which a waiting connection gives its place to a new one
 
 Refused = Callable[[str, str], None]  # address, code of `attempts`
@@ -233,7 +237,6 @@ async def listen(
     host: str | None,
     port: int,
     ssl_context: ssl.SSLContext | None = None,
-    backlog: int = 2048,
     waiting: Waiting | None = None,
     deadline: float = HEADER_TIMEOUT,
 ) -> asyncio.Server:
@@ -243,12 +246,17 @@ async def listen(
     """
     if waiting is None:
         waiting = Waiting(MAX_WAITING_TLS if ssl_context else MAX_WAITING)
-    return await asyncio.get_running_loop().create_server(
+    server = await asyncio.get_running_loop().create_server(
         lambda: Lobby(inner_factory, refused, waiting, ssl_context, deadline),
         host,
         port,
-        backlog=backlog,
+        backlog=ACCEPT_AT_ONCE,
     )
+    for end in server.sockets:
+        # asyncio takes one number for both: how many may queue, and how many it accepts in a turn.
+        with socket.socket(fileno=os.dup(end.fileno())) as same:
+            same.listen(BACKLOG)
+    return server
 
 
 def _answer(status: HTTPStatus) -> bytes:

@@ -107,6 +107,7 @@ async def deaf(folder: Path, *, deaf: int, others: int, seconds: float) -> Repor
             for charger in crowd.chargers:
                 charger.socket.pause()
             most = await _stuff(on, crowd)
+            on.ledger.latencies.clear()
             loop = asyncio.get_running_loop()
             filled = loop.time()
             while [one for one in crowd.chargers if not one.socket.lost.done()]:
@@ -136,7 +137,7 @@ async def deaf(folder: Path, *, deaf: int, others: int, seconds: float) -> Repor
 
 async def _stuff(on: Stage, crowd: Fleet) -> float:
     """Send until nothing is taken any more; return the most memory meanwhile."""
-    answer = {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": "x" * 60_000}}
+    answer = {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": "x" * 20_000}}
     body = json.dumps(answer).encode()
     loop = asyncio.get_running_loop()
     most = on.process.memory

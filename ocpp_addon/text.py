@@ -27,6 +27,4 @@ def utc(moment: datetime) -> str:
 
     Some chargers understand no other spelling, least of all `+00:00`.
     """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
-        f"{moment.microsecond // 1000:03d}Z"
-    )
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

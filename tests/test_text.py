@@ -30,3 +30,9 @@ def test_moments_are_written_with_z() -> None:
     berlin = timezone(timedelta(hours=1))
     assert utc(datetime(2026, 11, 24, 1, 2, 3, 4999, berlin)) == "2026-11-24T00:02:03.004Z"
     assert utc(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("year", [1, 27, 2026, 9999])
+def test_moments_of_any_year_are_read_again(year: int) -> None:
+    moment = datetime(year, 2, 3, tzinfo=UTC)
+    assert datetime.fromisoformat(utc(moment)) == moment

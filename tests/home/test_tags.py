@@ -1,6 +1,6 @@
 """Who may charge."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -62,6 +62,14 @@ async def test_a_list_survives_a_restart(open_central: OpenCentral) -> None:
     assert second.all() == [tag]
     assert second.decide("cARD", NOW) == Verdict("Accepted", "family", NOW + HOUR)
     assert second.decide("gone", NOW).status == "Unknown"
+
+
+async def test_a_year_with_too_few_digits_does_not_stop_the_next_start(
+    open_central: OpenCentral,
+) -> None:
+    tag = Tag("Card", expiry=datetime(27, 1, 31, tzinfo=UTC))  # a slip of the finger
+    await (await open_central("list")).tags.put(tag.id_tag, tag)
+    assert (await open_central("list")).tags.all() == [tag]
 
 
 async def test_an_entry_is_replaced_whatever_its_case(open_central: OpenCentral) -> None:

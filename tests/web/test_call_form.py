@@ -80,10 +80,13 @@ def test_what_was_sent_fills_the_form_and_comes_back() -> None:
     [
         ("UnlockConnector", {"connectorId": "one"}, "connectorId: a number is expected."),
         ("GetConfiguration", {"key": "[1"}, "key: JSON is expected."),
-        (
-            "SetChargingProfile",
-            {"csChargingProfiles.chargingSchedule.minChargingRate": "NaN"},
-            "csChargingProfiles.chargingSchedule.minChargingRate: a number is expected.",
+        *(
+            (
+                "SetChargingProfile",
+                {"csChargingProfiles.chargingSchedule.minChargingRate": text},
+                "csChargingProfiles.chargingSchedule.minChargingRate: a number is expected.",
+            )
+            for text in ("NaN", "1e400", "[" * 5000)
         ),
     ],
 )

@@ -102,7 +102,12 @@ class Bridge:
         if charger_id in self.endpoint.credentials:
             self._retained.set(self._topics.presence(charger_id), OFFLINE)
             self._announcer.touch(charger_id)
-        elif charger_id in self._subscribed:
+        else:
+            await self.left(charger_id)
+
+    async def left(self, charger_id: str) -> None:
+        """Unsubscribe for a stranger that is gone, or never quite came."""
+        if charger_id in self._subscribed and charger_id not in self.endpoint.credentials:
             self._subscribed.discard(charger_id)
             await self._broker.unsubscribe(self._topics.filters(charger_id))
 

@@ -56,6 +56,9 @@ class Ports(Protocol):
     async def closed(self, connection: "Connection") -> None:
         """Learn that a connection has ended; a newer one of the same charger may be there."""
 
+    async def left(self, charger_id: str) -> None:
+        """Learn that a stranger is gone, or never quite came."""
+
     def seen(self, connection: "Connection", entry: Entry) -> None:
         """Learn of a frame in either direction."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,6 +97,7 @@ class Endpoint:
         self._lines = Lines(log, CHARGER_LINES, LINES_WINDOW, HISTORIES_LIMIT)
         self._refusal_lines = Lines(log, REFUSAL_LINES, LINES_WINDOW, 1)
         self._last_seen: dict[str, datetime] = {}
+        self._entering: Counter[str] = Counter()  # strangers, by id
         self._servers: list[asyncio.Server] = []
         self._waiting: list[lobby.Waiting] = []
         self._runner: web.AppRunner | None = None
@@ -188,6 +190,7 @@ class Endpoint:
         """Make a charger unknown and drop its connection. Raises StorageError."""
         await self.credentials.remove(charger_id)
         self._histories.pop(charger_id, None)
+        self._last_seen.pop(charger_id, None)
         connection = self.connections.get(charger_id)
         if connection is not None:
             connection.abort("the charger was forgotten")
@@ -245,6 +248,22 @@ class Endpoint:
                 request.headers.get("Origin"),
             )
         )
+        if not admitted.pending:
+            return await self._enter(request, address, admitted)
+        charger_id = admitted.charger_id
+        self._entering[charger_id] += 1
+        try:
+            return await self._enter(request, address, admitted)
+        finally:
+            self._entering[charger_id] -= 1
+            if not self._entering[charger_id]:
+                del self._entering[charger_id]
+            if charger_id not in self.connections and charger_id not in self._entering:
+                await self._ports.left(charger_id)
+
+    async def _enter(
+        self, request: web.Request, address: str, admitted: Admitted
+    ) -> web.StreamResponse:
         if request.headers.get("Sec-WebSocket-Version", "13").strip() != "13":
             headers = {"Sec-WebSocket-Version": "13"}
             sentence = "Only version 13 of the WebSocket protocol is spoken."
@@ -291,6 +310,9 @@ class Endpoint:
         charger_id = peer.charger_id
         if pending and charger_id in self.credentials:  # approved while it connected
             pending = False
+        if not pending and charger_id not in self.credentials:  # forgotten while it connected
+            transport.abort()
+            return
         settings = self._settings
         connection = Connection(
             peer,
@@ -324,13 +346,21 @@ class Endpoint:
         finally:
             if self.connections.get(charger_id) is connection:
                 del self.connections[charger_id]
-            self._last_seen[charger_id] = connection.last_seen
-            if len(self._last_seen) > HISTORIES_LIMIT:
-                del self._last_seen[next(iter(self._last_seen))]
+            self._remember(connection)
             text = "%s disconnected: %s"
             self._lines.add(
                 charger_id, logging.INFO, text, printable(charger_id), connection.end_reason
             )
+
+    def _remember(self, connection: Connection) -> None:
+        """Keep what people look at of a charger that is gone; strangers could fill the memory."""
+        charger_id = connection.charger_id
+        if charger_id in self.credentials:
+            self._last_seen[charger_id] = connection.last_seen
+            if len(self._last_seen) > HISTORIES_LIMIT:
+                del self._last_seen[next(iter(self._last_seen))]
+        elif charger_id not in self.connections:
+            self._histories.pop(charger_id, None)
 
     async def _dismiss(
         self,
@@ -362,7 +392,8 @@ class Endpoint:
         return history
 
     def _pending_ids(self) -> set[str]:
-        return {
+        """Return who waits for approval, or will in a moment."""
+        return (self._entering.keys() - self.connections.keys()) | {
             charger_id
             for charger_id, connection in self.connections.items()
             if connection.session.pending

@@ -11,7 +11,7 @@ import pytest
 
 from ocpp_addon.endpoint.admission import PENDING_LIMIT
 from ocpp_addon.mqtt.shelf import HELD_LIMIT
-from tests.stand import Stand, basic, stand
+from tests.stand import Stand, basic, stand, until
 from tests.wire import Reply, knock, wire
 
 STAMP = "2026-11-24T17:00:00Z"
@@ -171,6 +171,35 @@ async def test_only_so_many_unknown_chargers_wait(tmp_path: Path) -> None:
             assert int(reply.headers["retry-after"]) > 0
         await one.empty()
         assert (await knock(one.port, "/ocpp/one-too-many")).status == 101
+
+
+async def test_unknown_chargers_that_come_all_at_once_are_no_more(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with contextlib.AsyncExitStack() as stack:
+            wires = [wire(one.port, f"/ocpp/CP{number}") for number in range(PENDING_LIMIT + 10)]
+            come = await asyncio.gather(*map(stack.enter_async_context, wires))
+            assert sorted(each.status for each in come) == [101] * PENDING_LIMIT + [503] * 10
+        await one.empty()
+
+
+async def test_strangers_that_never_quite_connect_leave_nothing_behind(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        key = "Sec-WebSocket-Key: too-short"
+        headers = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
+        reply = await knock(one.port, "/ocpp/CP1", *headers, upgrade=False)
+        assert reply.status == 400
+        subscribed = one.gateway._bridge._subscribed
+        await until(lambda: not subscribed)
+
+
+async def test_strangers_take_their_messages_with_them(tmp_path: Path) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("CP1") as charger:
+            await charger.boot()
+            assert (await one.request("GET", "api/chargers/CP1/messages"))[0] == 200
+        await one.empty()
+        await until(lambda: one.gateway.endpoint.history("CP1") is None)
+        assert one.gateway.endpoint.last_seen("CP1") is None
 
 
 async def test_unknown_chargers_with_unreadable_credentials(tmp_path: Path) -> None:
@@ -337,6 +366,23 @@ async def test_of_a_waiting_charger_the_first_two_hundred_messages_are_kept(tmp_
         await one.watch.expect("ocpp/cp/CP1/StartTransaction", HELD_LIMIT)
         seen = one.watch.on("ocpp/cp/CP1/StartTransaction")
         assert [each.json["Payload"]["meterStart"] for each in seen] == list(range(HELD_LIMIT))
+
+
+async def test_a_charger_that_is_forgotten_while_it_connects_stays_out(tmp_path: Path) -> None:
+    chargers = [{"id": "CP1", "password": "secret"}]
+    async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:
+        endpoint = one.gateway.endpoint
+        admit = endpoint._admit
+
+        async def admit_too_late(*arguments: Any) -> None:
+            await admit(*arguments)
+            assert await one.gateway.management.forget("CP1")
+
+        endpoint._admit = admit_too_late
+        async with wire(one.port, "/ocpp/CP1", authorization("CP1", "secret")) as charger:
+            assert await charger.expect_close() is None
+        await until(lambda: one.watch.on("ocpp/presence/CP1")[-1].payload == b"")
+        assert b"online" not in [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
 
 
 # Where all of it is kept.

@@ -129,7 +129,11 @@ class Bridge:
 
     async def hold(self, connection: Connection, effect: Hold) -> None:
         """Keep a message of a charger that waits for approval."""
-        await self._upstream.hold(connection.charger_id, effect)
+        if connection.session.pending:
+            await self._upstream.hold(connection.charger_id, effect)
+        else:  # approved while the message waited for its turn
+            late = Publish(effect.call, repairs=effect.repairs, warnings=effect.warnings)
+            await self.publish(connection, late)
 
     async def answer(self, connection: Connection, effect: Answer) -> CallResult | CallError:
         """Let the built-in central system answer."""
@@ -273,11 +277,17 @@ class Bridge:
         """Treat a waiting charger as known: publish what was kept and let it boot again."""
         charger_id = connection.charger_id
         connection.session.approve()
-        await self.make_known(charger_id)
-        await self._outbox.release(charger_id)
-        # OCPP 1.6 4.2: a pending charger keeps silent, unless it is asked.
-        body = {"requestedMessage": "BootNotification"}
-        self.command(charger_id, Call(new_id(), "TriggerMessage", body), Asker())
+        try:
+            await self._outbox.release(charger_id)  # before what it says from now on
+        finally:
+            await self.make_known(charger_id)
+        current = self.endpoint.connection(charger_id)
+        if current is connection:
+            # OCPP 1.6 4.2: a pending charger keeps silent, unless it is asked.
+            body = {"requestedMessage": "BootNotification"}
+            self.command(charger_id, Call(new_id(), "TriggerMessage", body), Asker())
+        elif current is not None and current.session.pending:
+            current.abort("an earlier connection was approved: it has to log in")
 
     def last_seen(self, charger_id: str) -> datetime | None:
         """Return when something was last heard of a charger."""

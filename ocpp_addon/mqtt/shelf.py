@@ -232,12 +232,19 @@ class Shelf:
         self.refusal = None
 
     async def release(self, charger_id: str) -> None:
-        """Make what was held of a charger due. Raises StorageError."""
-        await self._database.write(
-            "UPDATE outbox SET state = 'waiting' WHERE charger = ? AND state = 'held'", charger_id
-        )
-        for seq in self._held_of(charger_id):
+        """Make what was held of a charger due. Raises StorageError; it is held on then."""
+        held = self._held_of(charger_id)
+        for seq in held:  # at once, so that nothing newer overtakes it
             self._change(seq, "waiting")
+        try:
+            await self._database.write(
+                "UPDATE outbox SET state = 'waiting' WHERE charger = ? AND state = 'held'",
+                charger_id,
+            )
+        except StorageError:
+            for seq in held:
+                self._change(seq, "held")
+            raise
 
     def discard(self, charger_id: str) -> None:
         """Let go of what was held of a charger."""

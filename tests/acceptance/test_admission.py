@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from ocpp_addon.bridge import Bridge
 from ocpp_addon.endpoint.admission import PENDING_LIMIT
+from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.mqtt.shelf import HELD_LIMIT
 from tests.stand import Stand, basic, stand, until
 from tests.wire import Reply, knock, wire
@@ -338,6 +340,59 @@ async def test_approval_is_for_the_connection_that_was_seen(tmp_path: Path) -> N
             body = {"connection": seen["connection"]}
             assert (await one.request("POST", "api/chargers/CP1/approve", body))[0] == 409
             assert (await second.boot())["status"] == "Pending"
+
+
+async def test_a_message_that_waits_while_its_charger_is_approved_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one, one.charger("CP1") as charger:
+        assert (await charger.boot())["status"] == "Pending"
+        hold, its_turn, reached = Bridge.hold, asyncio.Event(), asyncio.Event()
+
+        async def hold_later(*arguments: Any) -> None:
+            reached.set()
+            await its_turn.wait()
+            await hold(*arguments)
+
+        monkeypatch.setattr(Bridge, "hold", hold_later)
+        start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP}
+        await charger.send([2, "1", "StartTransaction", start])
+        await reached.wait()
+        _, shown = await one.request("GET", "api/chargers/CP1")
+        body = {"connection": shown["connection"]}
+        assert (await one.request("POST", "api/chargers/CP1/approve", body))[0] == 200
+        its_turn.set()
+        seen = await one.watch.expect("ocpp/cp/CP1/StartTransaction")
+        assert seen.json["Payload"] == start
+
+
+async def test_whoever_connects_while_another_is_approved_has_to_log_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        put, connected, reached = Credentials.put, asyncio.Event(), asyncio.Event()
+
+        async def put_later(*arguments: Any) -> None:
+            reached.set()
+            await connected.wait()
+            await put(*arguments)
+
+        monkeypatch.setattr(Credentials, "put", put_later)
+        async with one.charger("CP1", "of-the-first"):
+            _, shown = await one.request("GET", "api/chargers/CP1")
+            body = {"connection": shown["connection"]}
+            approving = asyncio.create_task(
+                one.request("POST", "api/chargers/CP1/approve", body), name="approval"
+            )
+            await reached.wait()
+        await one.empty()
+        async with wire(one.port, "/ocpp/CP1", authorization("CP1", "of-the-second")) as second:
+            assert second.status == 101
+            connected.set()
+            assert (await approving)[0] == 200
+            assert await second.expect_close() is None
+        assert await status_of(one, "CP1", authorization("CP1", "of-the-second")) == 401
+        assert await status_of(one, "CP1", authorization("CP1", "of-the-first")) == 101
 
 
 async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> None:

@@ -264,6 +264,30 @@ async def test_held_messages_wait_for_their_release(mosquitto: Mosquitto, tmp_pa
         assert await rows(one) == 0
 
 
+async def test_nothing_overtakes_what_is_being_released(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(mosquitto.port, tmp_path) as one:
+        await one.ready()
+        for number in range(3):
+            await one.outbox.hold(message(number, "A"))
+
+        async def refuse(*_: object) -> int:
+            raise StorageError("full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(one.database, "write", refuse)
+            with pytest.raises(StorageError):
+                await one.outbox.release("A")
+        await one.outbox.post(message("meanwhile", "A"))
+        releasing = asyncio.create_task(one.outbox.release("A"))
+        await asyncio.sleep(0)
+        await one.outbox.post(message("newer", "A"))
+        await releasing
+        await until(lambda: len(one.seen) == 5)
+        assert one.payloads("up/A") == ["meanwhile", "0", "1", "2", "newer"]
+
+
 async def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     async with office(1, tmp_path, limit=100_000) as one:
         for number in range(HELD_LIMIT):

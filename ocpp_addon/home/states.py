@@ -3,11 +3,11 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
@@ -27,6 +27,9 @@ STALE = timedelta(minutes=10)  # that a session outlives the plug; its end may s
 SAVE_EVERY = 300.0  # seconds between writes of meter readings (SD cards)
 RESERVE = 500.0  # Wh that may be shown beyond what is stored, and are shown at once after a crash
 
+# What a reading changes of what is stored.
+MOVED_BY_METER = frozenset({"energy", "sampled_at", "session_energy", "values"})
+
 Key = tuple[str, int]
 
 
@@ -35,6 +38,7 @@ class _Stored:
     """What is on disk, and which energy it was then; `floor` is the most that may be shown."""
 
     text: str
+    facts: str  # all of it but what the meter moves
     energy: float
     floor: float
 
@@ -74,7 +78,7 @@ class States:
             state.energy.unsure = database.restored
             states._states.setdefault(charger_id, {})[number] = state
             states._stored[charger_id, number] = _Stored(
-                text, state.energy.floor, state.energy.floor
+                text, _facts(json.loads(text)), state.energy.floor, state.energy.floor
             )
             if state.run is not None:
                 session = transactions.get(charger_id, state.run.transaction_id)
@@ -331,8 +335,13 @@ class States:
         return self._states[key[0]][key[1]]
 
     def _changed(self, charger_id: str, number: int) -> None:
-        """Take a change that is worth the disk at once."""
-        self._save((charger_id, number))
+        """Take a change that is worth the disk at once, unless the meter alone has moved."""
+        key = (charger_id, number)
+        stored = self._stored.get(key)
+        if stored is None or stored.facts != _facts(self._state(key).as_json(stored.floor)):
+            self._save(key)
+        else:  # chargers repeat themselves
+            self._unsaved.add(key)
         self.tell(StateChanged(charger_id, number))
 
     def _save(self, key: Key, *, surely: bool = False) -> None:
@@ -341,10 +350,15 @@ class States:
         energy = state.energy.most_shown
         still = state.run is None and (stored is None or energy == stored.energy)
         floor = energy if still or surely else energy + RESERVE
-        text = json.dumps(state.as_json(floor))
+        content = state.as_json(floor)
+        text = json.dumps(content)
         if stored is None or stored.text != text:
             self._journal.later(
                 ("state", key), "INSERT OR REPLACE INTO states VALUES (?, ?, ?)", *key, text
             )
-            self._stored[key] = _Stored(text, energy, floor)
+            self._stored[key] = _Stored(text, _facts(content), energy, floor)
         self._unsaved.discard(key)
+
+
+def _facts(content: Mapping[str, Any]) -> str:
+    return json.dumps([content[name] for name in sorted(content.keys() - MOVED_BY_METER)])

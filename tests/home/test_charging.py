@@ -13,7 +13,7 @@ from ocpp_addon.home.events import SessionEnded, SessionStarted, TagScanned
 from ocpp_addon.home.sessions import Choice, Record
 from ocpp_addon.home.states import SAVE_EVERY, STALE
 from ocpp_addon.ocpp.messages import Call, CallResult
-from ocpp_addon.ocpp.version import V201
+from ocpp_addon.ocpp.version import V16, V201, Version
 from ocpp_addon.text import utc
 from tests.home.charger import Charger
 from tests.home.conftest import NOW, OpenCentral
@@ -773,6 +773,39 @@ async def test_meter_values_are_not_written_one_by_one(
     assert await database.read("SELECT * FROM states") == []
     charger.central.states.tick(charger.now)
     await charger.central._journal.flush()
+    assert len(await database.read("SELECT * FROM states")) == 1
+
+
+@pytest.mark.parametrize("version", [V16, V201])
+async def test_what_chargers_repeat_is_not_written_again(
+    central: CentralSystem, database: Database, version: Version
+) -> None:
+    charger = Charger(central, version)
+
+    async def repeat(reading: int) -> None:
+        if version == V16:
+            await charger.meter(reading, transactionId=identity)
+            await charger.status("Charging")
+        else:
+            moment = {"timestamp": utc(charger.now), "sampledValue": [{"value": reading}]}
+            info = {"chargingState": "Charging"}
+            await charger.event("Updated", evse={"id": 1}, info=info, meterValue=[moment])
+
+    if version == V16:
+        identity = await charger.start(meterStart=1000)
+    else:
+        await charger.event("Started", evse={"id": 1})
+    await repeat(1001)
+    await repeat(1002)
+    await central._journal.flush()
+    await database.write("DELETE FROM states")
+    for reading in range(1003, 1480, 20):
+        charger.wait(10)
+        await repeat(reading)
+        await central._journal.flush()
+    assert await database.read("SELECT * FROM states") == []
+    await charger.status("Available" if version != V16 else "SuspendedEV")
+    await central._journal.flush()
     assert len(await database.read("SELECT * FROM states")) == 1
 
 

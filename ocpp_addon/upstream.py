@@ -38,17 +38,20 @@ class Upstream:
     def publish(self, charger_id: str, effect: Publish) -> Safe:
         """Publish a message of a charger; the future ends once it is safe."""
         marks = _marks(effect.repairs, effect.warnings, late=effect.late)
-        return self._outbox.post(self._public(charger_id, effect.message, effect.action, marks))
+        topic = self._topics.upstream(charger_id, effect.message, effect.action)
+        outgoing = self._public(charger_id, topic, effect.message, effect.action, marks)
+        return self._outbox.post(outgoing)
 
     def hold(self, charger_id: str, effect: Hold) -> Safe:
         """Keep a message of a charger that waits for approval."""
         marks = _marks(effect.repairs, effect.warnings)
-        return self._outbox.hold(self._public(charger_id, effect.call, None, marks))
+        topic = self._topics.upstream(charger_id, effect.call, None)
+        return self._outbox.hold(self._public(charger_id, topic, effect.call, None, marks))
 
     def answered(self, charger_id: str, call: Call, response: CallResult | CallError) -> None:
         """Show what the built-in central system answered; it goes first when room is short."""
         topic = self._topics.answer(charger_id, response, call.action)
-        outgoing = self._outgoing(charger_id, topic, response, call.action)
+        outgoing = self._public(charger_id, topic, response, call.action)
         self._outbox.post(replace(outgoing, rank=shelf.HEARTBEAT))
 
     def settle(self, charger_id: str, effect: Settle) -> None:
@@ -56,21 +59,26 @@ class Upstream:
         outcome, asker = effect.outcome, effect.command.origin
         action = effect.command.call.action or None
         marks = _marks(effect.repairs, effect.warnings)
-        self._outbox.post(self._public(charger_id, outcome, action, marks))
+        topic = self._topics.upstream(charger_id, outcome, action)
+        self._outbox.post(self._public(charger_id, topic, outcome, action, marks))
         if not isinstance(asker, Asker):
             return
-        topic = asker.response_topic
-        if topic and self._topics.may_respond_to(topic):
+        private = asker.response_topic
+        if private and self._topics.may_respond_to(private):
             self._outbox.post(
-                self._outgoing(charger_id, topic, outcome, action, marks, asker.correlation)
+                self._outgoing(charger_id, private, outcome, action, marks, asker.correlation)
             )
         if asker.settled is not None:
             asker.settled(outcome)
 
     def _public(
-        self, charger_id: str, message: Message, action: str | None, marks: _Marks
+        self,
+        charger_id: str,
+        topic: str,
+        message: Message,
+        action: str | None,
+        marks: _Marks = (),
     ) -> Outgoing:
-        topic = self._topics.upstream(charger_id, message, action)
         replay_topic = self._topics.replay(charger_id, message, action)
         return self._outgoing(charger_id, topic, message, action, marks, replay_topic=replay_topic)
 

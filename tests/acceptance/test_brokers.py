@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.mosquitto import Mosquitto, free_port
-from tests.stand import Charger, Stand, Watch, stand
+from tests.stand import Charger, Stand, Watch, stand, until
 
 
 async def works(one: Stand, charger: Charger) -> None:
@@ -140,3 +140,18 @@ async def test_chargers_are_served_before_the_broker_is_there(tmp_path: Path) ->
                 assert watch.on("ocpp/presence/CP1")[-1].payload == b"online"
                 await watch.publish("ocpp/CP1/Call/x", {"Action": "ClearCache"})
                 assert (await charger.receive())[2] == "ClearCache"
+
+
+async def test_a_replay_topic_gets_all_that_was_stored(tmp_path: Path) -> None:
+    async with stand(tmp_path, topics={"replay": "old/${cid}"}) as one, one.charger() as charger:
+        await charger.boot()
+        await one.mosquitto.stop()
+        await until(lambda: not one.gateway.connected)
+        await charger.call("Heartbeat", unique_id="old")
+        await one.mosquitto.start()
+        await one.watch.expect("old/CP1", 2)
+        assert [seen.json["MessageTypeId"] for seen in one.watch.on("old/CP1")] == [2, 3]
+        assert all(seen.marks("replayed") == ["true"] for seen in one.watch.on("old/CP1"))
+        await charger.call("Heartbeat", unique_id="new")
+        answer = await one.watch.expect("ocpp/cp/Answer/CP1", 2)
+        assert answer.json["UniqueId"] == "new"

@@ -12,7 +12,7 @@ from ocpp_addon.web.backend import Refused, SessionChoice
 
 COLUMNS = (
     *("charger", "connector", "transaction_id", "tag", "started_at", "ended_at"),
-    *("hours", "energy_kwh", "reason"),
+    *("energy_wh", "reason"),
 )
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
@@ -70,12 +70,7 @@ def as_csv(sessions: Iterable[Mapping[str, Any]]) -> str:
     writer = csv.writer(table)
     writer.writerow(COLUMNS)
     for session in sessions:
-        energy, hours = session["energy_wh"], _hours(session)
-        derived = {
-            "energy_kwh": None if energy is None else f"{energy / 1000:.3f}",
-            "hours": None if hours is None else f"{hours:.2f}",
-        }
-        writer.writerow(_cell({**session, **derived}[column]) for column in COLUMNS)
+        writer.writerow(_cell(session[column]) for column in COLUMNS)
     return table.getvalue()
 
 

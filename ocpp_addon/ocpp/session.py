@@ -228,12 +228,14 @@ class Session:
         command = self._outstanding
         # A charger may echo a number as text, or text as a number.
         if command is not None and str(command.call.unique_id) == str(message.unique_id):
+            message = replace(message, unique_id=command.call.unique_id)
             warnings = self._check_result(command.call, message)
             asked = tuple(f"command: {text}" for text in command.warnings)
             settled = Settle(command, message, frame.repairs, (*asked, *warnings))
             return [settled, *self._next(now)]
         call = self._timed_out.pop(str(message.unique_id), None)
         if call is not None:
+            message = replace(message, unique_id=call.unique_id)
             warnings = self._check_result(call, message)
             return [Publish(message, call.action, frame.repairs, warnings, late=True)]
         if self.pending:

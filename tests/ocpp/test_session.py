@@ -190,6 +190,18 @@ def test_a_late_answer_is_published_as_such_and_matches_no_other_command() -> No
     assert isinstance(one.receive('[3,"b",{"status":"Accepted"}]', 34)[0], Settle)
 
 
+def test_an_answer_has_the_id_of_the_command_even_if_the_charger_made_a_text_of_it() -> None:
+    one = session()
+    for unique_id in (7, 8):
+        one.command(Command(Call(unique_id, "ClearCache", {})), 0)
+    settled = one.receive('[3,"7",{"status":"Accepted"}]', 1)[0]
+    assert isinstance(settled, Settle)
+    assert settled.outcome == CallResult(7, {"status": "Accepted"})
+    one.tick(60)
+    late = one.receive('[4,"8","InternalError","",{}]', 61)
+    assert late == [Publish(CallError(8, "InternalError", "", {}), "ClearCache", late=True)]
+
+
 def test_unsolicited_answers_are_published_without_action() -> None:
     assert session().receive('[3,"x",{}]', 0) == [Publish(CallResult("x", {}))]
     error = CallError("x", "GenericError", "", {})

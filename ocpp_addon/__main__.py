@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="tell whether an options file is fine")
-    check.add_argument("options", type=Path, nargs="?", metavar="FILE")
+    file = check.add_mutually_exclusive_group()
+    file.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    file.add_argument("--options", type=Path, metavar="FILE", help="the same, as for run")
     check.set_defaults(command=_check)
 
     simulate = commands.add_parser("simulate", help="be a simulated OCPP 1.6 charger")
@@ -142,7 +144,7 @@ def _payload(text: str) -> dict[str, Any]:
 def _run(parsed: argparse.Namespace) -> int:
     from ocpp_addon import gateway, logs
 
-    settings, options = _settings(parsed)
+    settings, options = _settings(parsed.options)
     logs.set_up(settings.log_level)
     data = parsed.data or (SUPERVISED_DATA if _supervised() else Path("data"))
     return asyncio.run(gateway.run(settings, data, options))
@@ -151,17 +153,17 @@ def _run(parsed: argparse.Namespace) -> int:
 def _check(parsed: argparse.Namespace) -> int:
     from ocpp_addon import gateway
 
-    settings, options = _settings(parsed)
+    settings, options = _settings(parsed.file or parsed.options)
     gateway.check(settings)
     print(f"{options or 'Without a file, the defaults'}: fine.")
     return 0
 
 
-def _settings(parsed: argparse.Namespace) -> tuple["Settings", Path | None]:
+def _settings(given: Path | None) -> tuple["Settings", Path | None]:
     """Return the settings and the file they come from, None where there are only defaults."""
     from ocpp_addon import config
 
-    path = parsed.options or (SUPERVISED_DATA / "options.json" if _supervised() else None)
+    path = given or (SUPERVISED_DATA / "options.json" if _supervised() else None)
     return (config.read(path) if path else config.load({})), path
 
 

@@ -336,7 +336,8 @@ def test_check_tells_whether_a_file_is_fine(
     options = tmp_path / "options.json"
     options.write_text('{"name": "garage"}')
     assert main(["check", str(options)]) == 0
-    assert capsys.readouterr().out == f"{options}: fine.\n"
+    assert main(["check", "--options", str(options)]) == 0
+    assert capsys.readouterr().out == f"{options}: fine.\n" * 2
     options.write_text('{"topics": {"reply": "ocpp/${cid}/a/b"}}')
     assert main(["check", str(options)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -83,6 +83,7 @@ class Api:
             web.post(f"{charger}/call", self.call),
             web.get(f"{charger}/messages", self.messages),
             web.get("/api/tags", self.tags),
+            web.get(tag, self.tag),
             web.put(tag, self.put_tag),
             web.delete(tag, self.delete_tag),
             web.get("/api/sessions", self.sessions),
@@ -139,6 +140,7 @@ class Api:
     async def call(self, request: web.Request) -> web.Response:
         """Send a Call and wait for its outcome, which is 200 even if the charger refuses."""
         charger_id, body = _id(request), await _body(request, _CALL)
+        _found(self._backend.charger(charger_id))
         outcome = await self._backend.call(charger_id, body["action"], body["payload"])
         if isinstance(outcome, CallError):
             return answer(
@@ -160,6 +162,14 @@ class Api:
         """List the tags."""
         return answer(await self._backend.tags())
 
+    async def tag(self, request: web.Request) -> web.Response:
+        """Show one tag."""
+        wanted = _id(request).lower()  # as which tags are compared
+        for tag in await self._backend.tags():
+            if tag["idTag"].lower() == wanted:
+                return answer(tag)
+        raise _no_tag()
+
     async def put_tag(self, request: web.Request) -> web.Response:
         """Say what a tag may do."""
         id_tag, body = _id(request), await _body(request, _TAG)
@@ -169,7 +179,7 @@ class Api:
     async def delete_tag(self, request: web.Request) -> web.Response:
         """Forget a tag."""
         if not await self._backend.delete_tag(_id(request)):
-            raise Refused("not_found", "There is no such tag.", 404)
+            raise _no_tag()
         return answer({})
 
     async def sessions(self, request: web.Request) -> web.Response:
@@ -227,6 +237,10 @@ def _id(request: web.Request) -> str:
 
 def _no_charger() -> Refused:
     return Refused("not_found", "There is no such charger.", 404)
+
+
+def _no_tag() -> Refused:
+    return Refused("not_found", "There is no such tag.", 404)
 
 
 def _found(value: _Found | None) -> _Found:

@@ -21,6 +21,7 @@ KNOWN = "/api/chargers/RDAM%20123"
         (KNOWN, FakeBackend().charger("RDAM 123")),
         (f"{KNOWN}/messages", [FRAME]),
         ("/api/tags", [TAG]),
+        ("/api/tags/CARD", TAG),
         ("/api/attempts", [ATTEMPT]),
         ("/api/sessions", [SESSION]),
         ("/api/sessions/totals", {"sessions": 1, "energy_wh": 12345, "hours": 2.5}),
@@ -119,6 +120,12 @@ async def test_call(browser: Browser, backend: FakeBackend) -> None:
         ("call", "RDAM 123", "Reset", {"type": "Soft"}),
         ("call", "RDAM 123", "ClearCache", {}),
     ]
+
+
+async def test_nobody_is_called(browser: Browser, backend: FakeBackend) -> None:
+    answer = await browser.write("POST", "/api/chargers/nobody/call", {"action": "Reset"})
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert backend.asked == []
 
 
 @pytest.mark.parametrize(
@@ -248,6 +255,7 @@ async def test_the_body_limit(
         ("GET", "/api/chargers/", 404, "not_found"),
         ("GET", "/api/chargers/nobody", 404, "not_found"),
         ("GET", "/api/chargers/nobody/messages", 404, "not_found"),
+        ("GET", "/api/tags/nobodys", 404, "not_found"),
         ("GET", "/api/chargers/a/b/c", 404, "not_found"),
         ("GET", "/../../etc/passwd", 404, "not_found"),
         ("POST", "/api/chargers", 405, "method_not_allowed"),

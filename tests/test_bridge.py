@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.stand import basic, stand, until
-from tests.wire import wire
+from tests.wire import knock, wire
 
 KEY = "00112233445566778899aabbccddeeff00112233"
 
@@ -29,6 +29,17 @@ async def test_a_key_that_a_charger_accepts_is_its_next_password(tmp_path: Path)
             assert (await charger.boot())["status"] == "Accepted"
         assert "next_password" not in settings("CP1")
         assert KEY not in (tmp_path / "chargers.json").read_text()
+
+
+async def test_a_password_that_a_person_sets_counts_alone(tmp_path: Path) -> None:
+    chargers = [{"id": "CP1", "password": "the-old-password"}]
+    async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:
+        await one.gateway.endpoint.expect_password("CP1", b"accepted-long-ago")
+        body = {"password": "what-a-person-set"}
+        assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
+        for password, status in (("accepted-long-ago", 401), ("what-a-person-set", 101)):
+            header = f"Authorization: {basic('CP1', password)}"
+            assert (await knock(one.port, "/ocpp/CP1", header)).status == status
 
 
 async def test_no_secret_is_logged_even_when_debugging(

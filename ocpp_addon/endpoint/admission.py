@@ -191,7 +191,7 @@ class Admission:
         secret = credentials.secret
         if record is not None and await self._is_right(charger_id, record, secret):
             if self._passwords.needs_upgrade(record):
-                await self._store(charger_id, await self._passwords.hash(secret))
+                await self._upgrade(charger_id, record, secret)
         elif not await self._has_next_password(charger_id, secret):
             self._failures.count(key, now())
             raise Refusal(401, "wrong_password", "The password is wrong.", charger_id, challenge)
@@ -210,9 +210,17 @@ class Admission:
             return False
         if not await self._is_right(charger_id, record, secret):
             return False
-        await self._store(charger_id, record)
+        if self._credentials.settings(charger_id).get(NEXT_PASSWORD) != record.to_json():
+            return False  # a person has forgotten it, or set another one, meanwhile
+        await self._store(charger_id, record, {NEXT_PASSWORD: None})
         log.info("%s uses its new password", printable(charger_id))
         return True
+
+    async def _upgrade(self, charger_id: str, record: PasswordRecord, secret: bytes) -> None:
+        """Replace a record of another kind, unless a person has changed something meanwhile."""
+        better = await self._passwords.hash(secret)
+        if self._credentials.password(charger_id) == record:
+            await self._store(charger_id, better, {})
 
     async def _is_right(self, charger_id: str, record: PasswordRecord, secret: bytes) -> bool:
         try:
@@ -222,10 +230,12 @@ class Admission:
             headers = {"Retry-After": RETRY_AFTER}
             raise Refusal(503, "busy", sentence, charger_id, headers) from None
 
-    async def _store(self, charger_id: str, record: PasswordRecord) -> None:
+    async def _store(
+        self, charger_id: str, record: PasswordRecord, changes: dict[str, None]
+    ) -> None:
         try:
             await self._credentials.put(charger_id, record)
-            if NEXT_PASSWORD in self._credentials.settings(charger_id):
-                await self._credentials.update_settings(charger_id, {NEXT_PASSWORD: None})
+            if changes:
+                await self._credentials.update_settings(charger_id, changes)
         except StorageError as error:  # what is stored goes on working
             log.warning("%s: its password could not be stored: %s", printable(charger_id), error)

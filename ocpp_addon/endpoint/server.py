@@ -169,6 +169,8 @@ class Endpoint:
         """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
         record = await self._passwords.hash(secret) if secret else None
         await self.credentials.put(charger_id, record)
+        if NEXT_PASSWORD in self.credentials.settings(charger_id):  # what was said last counts
+            await self.credentials.update_settings(charger_id, {NEXT_PASSWORD: None})
         self._admission.welcome(charger_id)
 
     def turn_away(self, connection: Connection) -> None:

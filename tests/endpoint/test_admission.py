@@ -1,7 +1,10 @@
 """Who may come in: what the handshake tests over sockets do not show."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
+import bcrypt
 import pytest
 
 from ocpp_addon.endpoint.admission import (
@@ -13,7 +16,7 @@ from ocpp_addon.endpoint.admission import (
 )
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED
-from ocpp_addon.endpoint.passwords import Passwords
+from ocpp_addon.endpoint.passwords import OURS, PLAIN, PasswordRecord, Passwords
 from tests.stand import basic
 
 OLD, NEW = b"old-password-16b", b"new-password-16b"
@@ -54,6 +57,81 @@ async def test_a_charger_without_password_gets_one_by_using_its_new_key(tmp_path
         assert (await admission.decide(knock(NEW))).authenticated
         with pytest.raises(Refusal):
             await admission.decide(knock(b"anything"))
+
+
+async def imported(credentials: Credentials, secret: bytes) -> None:
+    """Store a password as another program would have hashed it."""
+    text = bcrypt.hashpw(secret, bcrypt.gensalt(4)).decode()
+    await credentials.put("CP1", PasswordRecord(PLAIN, text))
+
+
+async def test_an_imported_password_is_hashed_anew_and_a_next_one_still_counts(
+    tmp_path: Path,
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
+        await imported(credentials, OLD)
+        following = (await passwords.hash(NEW)).to_json()
+        await credentials.update_settings("CP1", {NEXT_PASSWORD: following})
+        assert (await admission.decide(knock(OLD))).authenticated
+        record = credentials.password("CP1")
+        assert record is not None
+        assert record.scheme == OURS
+        assert (await admission.decide(knock(NEW))).authenticated
+        with pytest.raises(Refusal):
+            await admission.decide(knock(OLD))
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_who_logs_in_undoes_nothing_that_a_person_did_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
+        await imported(credentials, OLD)
+        other = await passwords.hash(NEW)
+        hash_now = passwords.hash
+
+        async def hash_slowly(secret: bytes) -> PasswordRecord:
+            if forgotten:
+                await credentials.remove("CP1")
+            else:
+                await credentials.put("CP1", other)
+            return await hash_now(secret)
+
+        monkeypatch.setattr(passwords, "hash", hash_slowly)
+        with contextlib.suppress(Refusal):
+            await admission.decide(knock(OLD))
+        assert ("CP1" in credentials) is not forgotten
+        assert credentials.password("CP1") == (None if forgotten else other)
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_who_uses_a_next_password_undoes_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
+        await credentials.put("CP1", None)
+        following = (await passwords.hash(NEW)).to_json()
+        await credentials.update_settings("CP1", {NEXT_PASSWORD: following})
+        verify_now = passwords.verify
+
+        async def verify_slowly(*arguments: Any) -> bool:
+            if forgotten:
+                await credentials.remove("CP1")
+            else:
+                await credentials.update_settings("CP1", {NEXT_PASSWORD: None})
+            return await verify_now(*arguments)
+
+        monkeypatch.setattr(passwords, "verify", verify_slowly)
+        with contextlib.suppress(Refusal):
+            await admission.decide(knock(NEW))
+        assert ("CP1" in credentials) is not forgotten
+        assert credentials.password("CP1") is None
 
 
 async def test_failures_are_slowed_without_hashing(tmp_path: Path) -> None:

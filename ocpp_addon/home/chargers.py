@@ -105,7 +105,7 @@ class Chargers:
         if facts == self.get(charger_id) and not (keep and charger_id in self._unsaved):
             return
         if charger_id not in self._facts and len(self._facts) >= CHARGER_LIMIT:
-            self.forget(next(iter(self._facts)))
+            self.forget(next(iter(self._unsaved or self._facts)))  # strangers go first
         self._facts[charger_id] = facts
         if not keep:
             self._unsaved.add(charger_id)

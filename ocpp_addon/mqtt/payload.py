@@ -3,7 +3,7 @@
 from typing import Any
 
 from ocpp_addon.ocpp import jsontext
-from ocpp_addon.ocpp.frame import UNREADABLE_ID
+from ocpp_addon.ocpp.frame import LONGEST_ID, UNREADABLE_ID, is_id
 from ocpp_addon.ocpp.messages import (
     MESSAGE_TYPES,
     Call,
@@ -62,7 +62,7 @@ def read(payload: bytes, new_id: str) -> Message:
     fields = _object(payload)
     unique_id = fields.get("UniqueId")
     action = fields.get("Action")
-    readable = isinstance(unique_id, str | int | float) and not isinstance(unique_id, bool)
+    readable = is_id(unique_id)
 
     def unreadable(reason: str) -> UnreadablePayload:
         named = action if isinstance(action, str) else None
@@ -78,7 +78,7 @@ def read(payload: bytes, new_id: str) -> Message:
     if unique_id is None and type_ in (2, 6):
         unique_id, readable = new_id, True
     if not readable or unique_id is None:
-        raise unreadable("UniqueId is missing or neither text nor a number")
+        raise unreadable(f"UniqueId is no number and no text of at most {LONGEST_ID} characters")
     if type_ in (2, 6):
         if not isinstance(action, str) or not action:
             raise unreadable("Action is missing or no text")

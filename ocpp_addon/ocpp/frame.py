@@ -18,6 +18,7 @@ from ocpp_addon.ocpp.messages import (
 from ocpp_addon.ocpp.repair import repair
 from ocpp_addon.ocpp.version import Version
 
+LONGEST_ID = 1024  # characters; 36 by the specification, and ids are remembered
 UNREADABLE_ID = "-1"  # OCPP-J 2.0.1 4.2.3: the id of an answer to what has no readable id
 
 _ID_OF_BROKEN_CALL = re.compile(r'\[[\s,]*2\s*,\s*(?:"([^"\\]{1,64})"|([0-9]{1,15}))\s*,')
@@ -70,7 +71,7 @@ def decode(text: str, version: Version) -> Frame | Malformed | Ignored:
     reader = _READERS.get(message_type)
     if reader is None or (message_type in (5, 6) and not version.has_send):
         return _unknown_type(frame, message_type, version)
-    if len(frame) < 2 or not _is_id(frame[1]):
+    if len(frame) < 2 or not is_id(frame[1]):
         return _unreadable("no readable message id", version)
     return reader(frame, frame[1], repairs, version)
 
@@ -87,8 +88,11 @@ def encode(message: Message) -> str:
             return jsontext.dump([*head, message.code, message.description, message.details])
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+def is_id(value: object) -> bool:
+    """Tell whether a value can be the id of a message."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_ID
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _not_json(text: str, reason: str, version: Version) -> Malformed:
@@ -108,7 +112,7 @@ def _unreadable(reason: str, version: Version) -> Malformed:
 def _unknown_type(frame: list[Any], message_type: int, version: Version) -> Malformed | Ignored:
     reason = f"message type {message_type} is unknown"
     # OCPP-J 1.6 4.1.3: ignore the message. 2.0.1 4.1.3: say so.
-    if version.answers_unreadable and len(frame) > 1 and _is_id(frame[1]):
+    if version.answers_unreadable and len(frame) > 1 and is_id(frame[1]):
         return Malformed(reason, CallError(frame[1], "MessageTypeNotSupported", reason))
     return Ignored(reason)
 

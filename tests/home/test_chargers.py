@@ -135,6 +135,16 @@ async def test_chargers_are_bounded(
         assert known == [2, 3, 4]
 
 
+async def test_strangers_push_no_known_charger_out(
+    central: CentralSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHARGER_LIMIT", 3)
+    tell(central, "BootNotification", BOOT)
+    for number in range(5):
+        tell(central, "BootNotification", BOOT, charger_id=f"stranger {number}", pending=True)
+    assert central.charger("garage").vendor == "Alfen"
+
+
 async def test_unreadable_rows_are_passed_over(
     open_central: OpenCentral, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,6 +74,7 @@ def test_what_may_be_left_out() -> None:
         (b"\xff\xfe", "-1"),
         (b"[2]", "-1"),
         (b"{}", "-1"),
+        (b'{"UniqueId":"' + b"x" * 2000 + b'","Action":"A"}', "-1"),
         (b'{"UniqueId":"1"}', "1"),
         (b'{"MessageTypeId":"2","UniqueId":"1","Action":"A"}', "1"),
         (b'{"MessageTypeId":2,"UniqueId":"1"}', "1"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocpp_addon.ocpp.frame import Frame, Ignored, Malformed, decode, encode
+from ocpp_addon.ocpp.frame import LONGEST_ID, Frame, Ignored, Malformed, decode, encode
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, CallResultError, Message, Send
 from ocpp_addon.ocpp.version import V16, V21, V201, VERSIONS, Version
 
@@ -90,6 +90,8 @@ MALFORMED: list[tuple[str, str | int | None]] = [
     ('[2,null,"A",{}]', None),
     ('[2,["1"],"A",{}]', None),
     ('[2,true,"A",{}]', None),
+    ('[2,"' + "x" * (LONGEST_ID + 1) + '","A",{}]', None),
+    ('[3,"' + "x" * (LONGEST_ID + 1) + '",{}]', None),
     ('[2,"1"]', "1"),
     ('[2,"1",["A"],{}]', "1"),
     ('[2,"1",null,{}]', "1"),

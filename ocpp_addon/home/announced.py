@@ -1,11 +1,13 @@
 """Which entities of each charger were announced, kept over restarts: what was shown once stays."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
 from ocpp_addon.database import Database
+from ocpp_addon.errors import StorageError
 from ocpp_addon.home import entities
 from ocpp_addon.home.discovery import Component
 from ocpp_addon.home.journal import Journal
@@ -56,11 +58,13 @@ class Announced:
         if not new:
             return False
         known |= new
-        self._journal.later(
-            ("announced", charger_id),
-            "INSERT OR REPLACE INTO announced VALUES (?, ?)",
-            *(charger_id, json.dumps({str(one): platform for one, platform in known.items()})),
-        )
+        text = json.dumps({str(one): platform for one, platform in known.items()})
+        with contextlib.suppress(StorageError):  # the journal tells of it
+            self._journal.later(
+                ("announced", charger_id),
+                "INSERT OR REPLACE INTO announced VALUES (?, ?)",
+                *(charger_id, text),
+            )
         return True
 
     def forget(self, charger_id: str) -> None:

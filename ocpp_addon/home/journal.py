@@ -1,6 +1,7 @@
 """Rows that wait for the disk, written together; knows nothing of what they mean."""
 
 import asyncio
+import contextlib
 import logging
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ class Journal:
         self._database = database
         self._waiting: dict[tuple[str, object], tuple[str, tuple[object, ...]]] = {}
         self._changed = asyncio.Event()
+        self._crowded = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def later(self, key: tuple[str, object], sql: str, *parameters: object) -> None:
@@ -31,6 +33,8 @@ class Journal:
             raise StorageError("Too many changes wait for the disk.")
         self._waiting[key] = (sql, parameters)
         self._changed.set()
+        if len(self._waiting) >= WAITING_LIMIT // 2:
+            self._crowded.set()
 
     async def flush(self) -> None:
         """Return once all that was noted is on disk; StorageError leaves it waiting."""
@@ -45,12 +49,21 @@ class Journal:
                 raise
 
     async def run(self) -> NoReturn:
-        """Flush a while after each change, for ever; a disk that refuses is tried again."""
+        """Flush a while after each change, or once many wait; a disk that refuses is tried again.
+
+        It runs for ever.
+        """
         refused = False
         while True:
             await self._changed.wait()
-            await asyncio.sleep(SAVE_DELAY)
+            if refused:
+                await asyncio.sleep(SAVE_DELAY)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_DELAY):
+                        await self._crowded.wait()
             self._changed.clear()
+            self._crowded.clear()
             try:
                 await self.flush()
                 refused = False

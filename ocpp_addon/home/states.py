@@ -339,7 +339,10 @@ class States:
         key = (charger_id, number)
         stored = self._stored.get(key)
         if stored is None or stored.facts != _facts(self._state(key).as_json(stored.floor)):
-            self._save(key)
+            try:
+                self._save(key)
+            except StorageError:  # the journal tells of it
+                self._unsaved.add(key)
         else:  # chargers repeat themselves
             self._unsaved.add(key)
         self.tell(StateChanged(charger_id, number))

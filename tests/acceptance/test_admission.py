@@ -12,6 +12,7 @@ import pytest
 from ocpp_addon.bridge import Bridge
 from ocpp_addon.endpoint.admission import PENDING_LIMIT
 from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.home import discovery
 from ocpp_addon.mqtt.shelf import HELD_LIMIT
 from tests.stand import Stand, basic, stand, until
 from tests.wire import Reply, knock, wire
@@ -151,6 +152,19 @@ async def test_unknown_chargers_accepted_become_known(tmp_path: Path) -> None:
         assert shown["protected"] is False
         async with one.run(unknown_chargers="refuse"):
             assert await status_of(one, "CP1") == 101
+
+
+async def test_chargers_come_in_and_are_shown_while_too_much_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stand(tmp_path, unknown_chargers="accept") as one:
+        monkeypatch.setattr("ocpp_addon.home.journal.WAITING_LIMIT", 0)
+        async with one.charger("CP1") as charger:
+            await charger.boot()
+            device = discovery.device_id("CP1")
+            await one.watch.expect(f"homeassistant/device/{device}/config")
+        assert (await one.request("GET", "health"))[1]["problems"] == []
+        monkeypatch.undo()
 
 
 async def test_only_so_many_unknown_chargers_become_known(

@@ -121,6 +121,27 @@ async def test_too_many_waiting_rows_are_refused(
     await flaky.close()
 
 
+async def test_many_rows_are_written_before_more_would_be_refused(
+    flaky: FlakyDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAITING_LIMIT", 10)  # long before SAVE_DELAY
+    journal = Journal(flaky)
+    task = asyncio.create_task(journal.run())
+
+    async def written(count: int) -> None:
+        while len(await flaky.words()) < count:
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(module.SAVE_DELAY / 2):
+        for number in range(30):
+            note(journal, f"key {number}", "word")
+            await written((number + 1) // 5 * 5)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await flaky.close()
+
+
 async def test_run_writes_by_itself_and_outlives_a_full_disk(
     flaky: FlakyDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 MAX_DEPTH = 64
 
-_HUGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+_HUGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|(?<![0-9])[0-9]{300}")
 
 
 def load(text: str) -> Any:

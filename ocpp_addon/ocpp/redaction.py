@@ -11,7 +11,8 @@ HIDDEN = "•••"
 # Not `idToken`: that is a driver's card, without which nobody understands a session.
 _WORDS = r"authorizationkey|passw(?:or)?d|passphrase|psk|private_?key|secret|(?<!id)token"
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
-_USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+# Bounded, or a long text without a scheme would take the square of its length.
+_USER_INFO = re.compile(r"([a-z][a-z0-9+.-]{0,31}://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 _PAIR = re.compile(rf"((?:{_WORDS})[\"'\\]*\s*[:=]\s*[\"'\\]*)[^\"'\\\s,;&}}]+", re.IGNORECASE)
 _VALUES = ("value", "attributeValue", "actualValue")  # of a key of 1.6, of a variable of 2.x
 

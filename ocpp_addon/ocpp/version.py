@@ -15,7 +15,6 @@ class Version:
     occurrence: str  # error code: a field is missing or one too many
     has_send: bool = False  # message types 5 and 6 exist
     answers_unreadable: bool = True  # CallError with id "-1" to what cannot be read
-    longest_id: int = 36
 
 
 # The spellings of 1.6 are kept on purpose by its errata sheet (OCPP-J errata 5.1, 5.2).

@@ -219,7 +219,9 @@ def _moment(request: web.Request, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment: datetime | None = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused("bad_time", f"{name}: a time is expected.", 400) from None
+        moment = None
+    if moment is None or not 2000 <= moment.year < 9999:  # room for zones and a day before
+        raise Refused("bad_time", f"{name}: a time is expected.", 400)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

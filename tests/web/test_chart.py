@@ -59,6 +59,8 @@ async def test_plots_are_served(browser: Browser, backend: FakeBackend) -> None:
     for query, code in (
         ("size", "bad_plot"),
         ("power&since=yesterday", "bad_time"),
+        ("power&until=0001-01-01", "bad_time"),
+        ("power&since=0001-01-01T00:00:00%2B05:00", "bad_time"),
     ):
         answer = await browser.ask("GET", f"/chart.svg?charger=RDAM%20123&what={query}")
         assert (answer.status, answer.code) == (400, code)

@@ -185,10 +185,12 @@ class Gateway:
 
     def _mishap(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take what nobody has caught."""
+        message = str(context["message"])
         try:
-            raise context.get("exception") or RuntimeError(context["message"])
+            raise context.get("exception") or RuntimeError(message)
         except BaseException:
-            self._mishaps.note(str(context["message"]))
+            # Without the arguments of a callback, which are others each time.
+            self._mishaps.note(message.partition("(")[0])
 
     async def _open(self, resources: AsyncExitStack) -> None:
         settings, data = self._settings, self._data

@@ -127,3 +127,17 @@ async def test_known_chargers_are_offline_until_they_connect(tmp_path: Path) -> 
             await watch.expect("ocpp/presence/CP1", 3)
         presence = [one.payload for one in watch.on("ocpp/presence/CP1")]
         assert presence == [b"offline", b"online", b"offline"]
+
+
+async def test_a_callback_that_fails_again_and_again_is_one_problem(tmp_path: Path) -> None:
+    class Careless:
+        def call(self, text: str) -> None:
+            raise ValueError(text)
+
+    async with stand(tmp_path) as one:
+        for number in range(5):
+            asyncio.get_running_loop().call_soon(Careless().call, f"words of a charger {number}")
+        await asyncio.sleep(0)
+        [problem] = (await one.request("GET", "health"))[1]["problems"]
+        assert "Careless.call" in problem
+        assert "words" not in problem

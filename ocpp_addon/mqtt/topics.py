@@ -1,5 +1,6 @@
 """Topic templates: rendered for a message, matched back to a charger, and kept from overlapping."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -90,6 +91,7 @@ class Topics:
             level for one in every for level in one.levels() if level and not _is_wild(level)
         )
         self._refuse_overlaps([*published, self._state, self._event, self._discovery])
+        self._refuse_twice()
         self._matchers = [_matcher(one) for one in self._downstream]
         self._set_matcher = _matcher(self._set)
         self._ours = [
@@ -222,8 +224,17 @@ class Topics:
                         f" `{wanted.text}` of {wanted.option}, and go in circles."
                     )
 
+    def _refuse_twice(self) -> None:
+        # A broker may send a message once for each filter that it matches, and none is marked.
+        for one, other in itertools.combinations((*self._downstream, self._set), 2):
+            if self._can_match(one.levels(), other.levels()):
+                raise OptionsError(
+                    f"{one.option}: its filter `{one.text}` and `{other.text}` of {other.option}"
+                    " could match the same topic, and a command would be executed twice."
+                )
+
     def _can_match(self, wanted: list[str], topic: list[str]) -> bool:
-        if wanted and wanted[0] == "#":
+        if "#" in (*wanted[:1], *topic[:1]):
             return True
         if not wanted or not topic:
             return wanted == topic
@@ -251,11 +262,12 @@ def _pattern(level: str, text: str) -> bool:
 
 def _matcher(template: _Template) -> re.Pattern[str]:
     """Compile a filter template; its group `cid` is the charger."""
-    pattern, named = [], False
-    for level in template.levels():
-        if level == "#":
-            pattern.append(".*")
-            continue
+    pattern, named, rest = [], False, ""
+    levels = template.levels()
+    if levels[-1] == "#":
+        levels.pop()
+        rest = "(?:/.*)?"  # MQTT 5 4.7.1.2: the level before # alone matches, too
+    for level in levels:
         if level == "+":
             pattern.append("[^/]*")
             continue
@@ -269,7 +281,7 @@ def _matcher(template: _Template) -> re.Pattern[str]:
             else:
                 text += "[^/]+"
         pattern.append(text)
-    return re.compile("/".join(pattern), re.DOTALL)
+    return re.compile("/".join(pattern) + rest, re.DOTALL)
 
 
 def _first_known(

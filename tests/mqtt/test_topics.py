@@ -85,6 +85,33 @@ def test_topics_that_would_go_in_circles_are_refused(templates: dict[str, Any]) 
         topics(**templates)
 
 
+@pytest.mark.parametrize(
+    "downstream",
+    [
+        ("cmd/${cid}/+", "cmd/${cid}/#"),
+        ("cmd/${cid}", "cmd/${cid}/#"),
+        ("cmd/${cid}/#", "cmd/+/Call/${cid}"),
+        ("cmd/${cid}/+", "cmd/${cid}/x"),
+        ("cmd/${clientid}", "cmd/${cid}"),
+        ("ocpp/set/${cid}/1/+",),
+    ],
+)
+def test_filters_that_would_have_a_command_twice_are_refused(downstream: tuple[str, ...]) -> None:
+    with pytest.raises(OptionsError, match=r"topics\.downstream: its filter .* and .* twice"):
+        topics(downstream=downstream)
+
+
+def test_filters_side_by_side_fit() -> None:
+    topics(downstream=("cmd/${cid}", "cmd/${cid}/+", "cmd/all/${cid}", "cmd/${cid}/+/+/#"))
+
+
+def test_the_level_before_the_rest_belongs_to_it() -> None:
+    one = topics(downstream=("cmd/${cid}/#",))
+    for topic in ("cmd/CP1", "cmd/CP1/", "cmd/CP1/Call/Reset"):
+        assert one.charger(topic, {"CP1"}.__contains__) == "CP1"
+    assert one.charger("cmd/CP12", {"CP1"}.__contains__) is None
+
+
 def test_the_emqx_documentation_example_fits() -> None:
     one = topics(
         upstream="ocpp/cp/${cid}", reply="ocpp/cp/${cid}/Reply", error="ocpp/cp/${cid}/Reply",

@@ -1,6 +1,7 @@
 """Values that pass for valid and break what shows them: every page must survive them."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
@@ -43,12 +44,18 @@ async def test_pages_survive_what_chargers_say(tmp_path: Path) -> None:
         await charger.send([3, ODD, {ODD: 1}])
         history = one.gateway.endpoint.history("CP1")
         assert history is not None
-        await until(lambda: len(history.entries) == 18)
+        for text in (
+            "no JSON",
+            "ping",
+            json.dumps([2, "1", "DataTransfer", {"data": "x" * 20_000}]),
+        ):
+            await charger.send(text)
+        await until(lambda: len(history.entries) == 22)
         for path in PATHS:
             async with session.get(one.api + path, headers={"Accept": "text/html"}) as response:
                 assert response.status == 200, path
                 await response.text()
         async with asyncio.timeout(20):
-            for _ in range(18):
+            for _ in range(22):
                 assert "frame-" in await live.receive_str()
         assert (await one.request("GET", "health"))[1]["problems"] == []

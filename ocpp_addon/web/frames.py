@@ -33,7 +33,8 @@ def shown(frame: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [frame["direction"]]
     if frame["repaired"] or frame["warnings"] or "error" in frame or "type" not in frame:
         kinds.append("odd")
-    return {**frame, "meaning": meaning, "gist": _gist(frame), "kinds": kinds, "command": command}
+    told = {"meaning": meaning, "gist": _gist(frame), "kinds": kinds, "command": command}
+    return {"action": None, **frame, **told}  # what cannot be read has no action
 
 
 def as_lines(head: Mapping[str, Any], frames: list[dict[str, Any]]) -> str:

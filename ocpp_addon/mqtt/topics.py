@@ -27,6 +27,7 @@ CACHE_LIMIT = 8192  # rendered topics kept
 UNKNOWN_ACTION = "unknown"  # stands for ${action} where a result belongs to no known command
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_CUT_ESCAPE = re.compile(r"%.?\Z")
 _BREAKS_TOPICS = frozenset({"Cc", "Cs", "Cn"})
 
 
@@ -295,7 +296,7 @@ def _first_known(
 
 
 def _escape(text: str) -> str:
-    """Percent-encode what would break a topic, and cut."""
+    """Percent-encode what would break a topic, and cut, but through no escape."""
     if text.isalnum() and len(text) <= LONGEST_VARIABLE:
         return text
     escaped = "".join(
@@ -304,4 +305,4 @@ def _escape(text: str) -> str:
         else character
         for character in text[:LONGEST_VARIABLE]
     )
-    return escaped[:LONGEST_VARIABLE]
+    return _CUT_ESCAPE.sub("", escaped[:LONGEST_VARIABLE])

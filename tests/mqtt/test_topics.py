@@ -29,6 +29,9 @@ def call(action: str, unique_id: str = "1") -> Call:
         ("\uffff", "%EF%BF%BF"),
         ("ä b", "ä b"),
         ("x" * 500, "x" * LONGEST_VARIABLE),
+        ("/" * 500, "%2F" * 21),
+        ("x" + "/" * 500, "x" + "%2F" * 21),
+        ("xx" + "/" * 500, "xx" + "%2F" * 20),
     ],
 )
 def test_actions_cannot_break_a_topic(action: str, level: str) -> None:

@@ -156,6 +156,8 @@ class Live:
         if len(self._viewers) >= VIEWERS_LIMIT:
             raise Refused("crowded", "Too many viewers are connected.", 503)
         websocket = web.WebSocketResponse(heartbeat=PING, compress=False, max_msg_size=4096)
+        if not websocket.can_prepare(request):
+            raise Refused("not_a_websocket", "This address is for WebSockets.", 426)
         await websocket.prepare(request)
         viewer = _Viewer(view, request.query.get("charger"), request.transport)
         self._viewers.add(viewer)

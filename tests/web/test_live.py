@@ -112,6 +112,11 @@ async def test_viewers_are_limited(
     assert (await browser.ask("GET", "/api/live?view=nothing")).code == "bad_view"
 
 
+async def test_what_is_no_websocket_is_told_so(browser: Browser) -> None:
+    answer = await browser.ask("GET", "/api/live")
+    assert (answer.status, answer.code) == (426, "not_a_websocket")
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

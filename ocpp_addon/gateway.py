@@ -27,7 +27,7 @@ from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
 from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.endpoint.server import Endpoint, EndpointSettings
-from ocpp_addon.errors import GatewayError, OptionsError
+from ocpp_addon.errors import GatewayError, OptionsError, StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.inbox import Inbox
 from ocpp_addon.management import Chosen, Management
@@ -209,7 +209,7 @@ class Gateway:
             tag_policy=settings.tag_policy,
             heartbeat_interval=settings.heartbeat_interval,
         )
-        resources.push_async_callback(self._home.close)
+        resources.push_async_callback(self._close_home)
         self._broker = Broker(self._address, topics.gateway)
         self._outbox = await Outbox.open(self._broker, database, settings.outbox_limit)
         await database.adopt()
@@ -299,6 +299,12 @@ class Gateway:
         await self._retained.flush(PATIENCE)
         await self._outbox.close(PATIENCE)
         await self._broker.close()
+
+    async def _close_home(self) -> None:
+        try:
+            await self._home.close()
+        except StorageError as error:
+            log.error("What was learnt last is not stored: %s", error)
 
     async def _admit(self, charger_id: str, version: Version, pending: bool) -> None:
         if version not in self._warm:

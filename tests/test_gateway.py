@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocpp_addon import config, gateway
-from ocpp_addon.errors import OptionsError
+from ocpp_addon.errors import OptionsError, StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt.retained import Retained
 from tests.mosquitto import Mosquitto, free_port
@@ -127,6 +127,18 @@ async def test_known_chargers_are_offline_until_they_connect(tmp_path: Path) -> 
             await watch.expect("ocpp/presence/CP1", 3)
         presence = [one.payload for one in watch.on("ocpp/presence/CP1")]
         assert presence == [b"offline", b"online", b"offline"]
+
+
+async def test_a_disk_that_refuses_at_the_end_is_told_and_no_failed_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(CentralSystem, "close", refuse)
+    async with stand(tmp_path):
+        pass
+    assert "What was learnt last is not stored: The disk is full." in caplog.text
 
 
 async def test_a_callback_that_fails_again_and_again_is_one_problem(tmp_path: Path) -> None:

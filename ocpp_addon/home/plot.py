@@ -102,13 +102,13 @@ class Plot:
             " ORDER BY at",
             *(charger_id, since.timestamp(), end),
         )
-        points = [Point(datetime.fromtimestamp(at, UTC), *values) for at, *values in rows]
-        points += [
-            point
+        rows += [
+            (point.at.timestamp(), point.power, point.energy)
             for owner, point in self._waiting
             if owner == charger_id and since.timestamp() <= point.at.timestamp() < end
         ]
-        return points[:: len(points) // ANSWER_LIMIT + 1]
+        told = rows[:: len(rows) // ANSWER_LIMIT + 1]
+        return [Point(datetime.fromtimestamp(at, UTC), *values) for at, *values in told]
 
     def forget(self, charger_id: str) -> None:
         """Drop what waits of a charger; what is written goes with the years."""

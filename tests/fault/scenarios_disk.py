@@ -227,7 +227,7 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
         await on.healthy(broker="connected")
         fleet = on.fleet(chargers)
         given: set[int] = set()
-        packed = 0
+        packed = again = 0
         async with fleet.at_work(period):
             for number in range(backups):
                 if number % 4 != 3:  # most of them while messages are being stored
@@ -236,7 +236,8 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
                 await asyncio.sleep(random.uniform(0.3, 1.5))
                 given.add(await _start(on, on.process.port, f"before {number}"))
                 file = folder / f"{number}.tar.gz"
-                await asyncio.to_thread(_pack, on.process.data, file, number % 2 == 0)
+                while not await asyncio.to_thread(_pack, on.process.data, file, number % 2 == 0):
+                    again += 1
                 packed += file.stat().st_size
                 given.add(await _start(on, on.process.port, f"after {number}"))
                 on.proxy.mode = "pass"
@@ -269,6 +270,7 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
                 await restored.end()
             replayed += on.replayed - before
         report.note("backups", backups)
+        report.note("taken again, since a file shrank meanwhile", again)
         report.note("size of one", packed / backups / 1024, "KiB")
         report.equal("restored to a sound database", sound, backups)
         report.equal("old messages published again", replayed, 0)
@@ -278,8 +280,11 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
     return report
 
 
-def _pack(data: Path, file: Path, like_supervisor: bool) -> None:
-    """Pack a folder that is being written to; the Supervisor leaves out what the app names."""
+def _pack(data: Path, file: Path, like_supervisor: bool) -> bool:
+    """Pack a folder that is being written to; False if the archive is not whole.
+
+    The Supervisor leaves out what the app names.
+    """
     excluded: list[str] = []
     if like_supervisor:
         lines = (ROOT / "config.yaml").read_text().partition("backup_exclude:\n")[2].splitlines()
@@ -291,8 +296,13 @@ def _pack(data: Path, file: Path, like_supervisor: bool) -> None:
         random.shuffle(names)
         for name in names:
             if name not in excluded:
-                with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                try:
                     archive.add(data / name, name)
+                except FileNotFoundError:  # gone meanwhile
+                    continue
+                except OSError:  # the log was emptied just now
+                    return False
+    return True
 
 
 async def _start(on: Stage, port: int, unique_id: str) -> int:

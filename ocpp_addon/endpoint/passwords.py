@@ -19,7 +19,7 @@ import bcrypt
 
 COST = 10  # 60 ms on a PC, 300 ms on a small board
 THREADS = 2  # more of them make the event loop wait
-NICENESS = 5  # of these threads
+NICENESS = 2  # of these threads
 WAITING_LINE = 64  # checks in the threads or before them, of all chargers
 WAITING_PER_CHARGER = 4  # so that one id cannot fill the line
 VERIFIED_LIMIT = 4096  # secrets remembered as right

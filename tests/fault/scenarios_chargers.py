@@ -137,7 +137,7 @@ async def deaf(folder: Path, *, deaf: int, others: int, seconds: float) -> Repor
 
 async def _stuff(on: Stage, crowd: Fleet) -> float:
     """Send until nothing is taken any more; return the most memory meanwhile."""
-    answer = {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": "x" * 20_000}}
+    answer = {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": "x" * 60_000}}
     body = json.dumps(answer).encode()
     loop = asyncio.get_running_loop()
     most = on.process.memory
@@ -152,7 +152,7 @@ async def _stuff(on: Stage, crowd: Fleet) -> float:
                 await on.listener.publish(f"ocpp/cp/{charger.charger_id}/Reply/x", body)
             elif loop.time() - since > SETTLED:
                 del waiting[charger]
-                for _ in range(2):  # for the gateway's own buffer, and to wait behind it
+                for _ in range(3):  # for the gateway's own buffer, and to wait behind it
                     on.listener.publish(f"ocpp/cp/{charger.charger_id}/Reply/x", body)
         most = max(most, on.process.memory)
         await asyncio.sleep(0.05)

@@ -134,8 +134,10 @@ class Management:
         connection = self._endpoint.connection(charger_id)
         if connection is None or not connection.session.pending:
             await self._bridge.make_known(charger_id)
+            await self._outbox.release(charger_id)
         elif password and not _same_secret(connection, password):
             connection.abort("its password was set")
+            self._outbox.discard(charger_id)
             await self._bridge.make_known(charger_id)
         else:
             await self._bridge.approve(connection)

@@ -234,6 +234,8 @@ class Shelf:
     async def release(self, charger_id: str) -> None:
         """Make what was held of a charger due. Raises StorageError; it is held on then."""
         held = self._held_of(charger_id)
+        if not held:
+            return
         for seq in held:  # at once, so that nothing newer overtakes it
             self._change(seq, "waiting")
         try:

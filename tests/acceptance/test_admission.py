@@ -409,6 +409,26 @@ async def test_whoever_connects_while_another_is_approved_has_to_log_in(
         assert await status_of(one, "CP1", authorization("CP1", "of-the-first")) == 101
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_what_was_kept_of_a_charger_that_a_person_adds_is_published_or_dropped(
+    tmp_path: Path, there: bool
+) -> None:
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP}
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        body = {"password": "what-a-person-set"}
+        async with one.charger("CP1", "another-password") as charger:
+            await charger.call("StartTransaction", start)
+            assert len(one.gateway._outbox) == 1
+            if there:  # it proves that it is not the charger which the person means
+                assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
+        await one.empty()
+        if not there:
+            assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
+            seen = await one.watch.expect("ocpp/cp/CP1/StartTransaction")
+            assert seen.json["Payload"] == start
+        await until(lambda: len(one.gateway._outbox) == 0)
+
+
 async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> None:
     async with stand(tmp_path, unknown_chargers="ask") as one:
         async with one.charger("CP1") as charger:

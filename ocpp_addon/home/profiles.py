@@ -123,7 +123,8 @@ def set_limit(version: Version, limit: Limit, habits: Habits) -> Questions[None]
 def _learn(version: Version, habits: Habits) -> Questions[None]:
     found = yield from settings.read(version, (STACK_LEVEL, RATE_UNIT))
     level = found.get(STACK_LEVEL, "").strip()
-    habits.stack_level = int(level) if level.isdecimal() and int(level) <= LONGEST_STACK else 0
+    level = level if level.isdecimal() and len(level) <= 4 else "0"
+    habits.stack_level = int(level) if int(level) <= LONGEST_STACK else 0
     units: list[Unit] = []
     for word in settings.words(found.get(RATE_UNIT, "")):
         if word.lower() in ("a", "current"):

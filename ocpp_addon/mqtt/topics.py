@@ -210,7 +210,7 @@ class Topics:
             "type": str(type_),
         }
         topic = template.render(variables)
-        if not template.uses_id:
+        if not template.uses_id and len(name) <= LONGEST_VARIABLE:
             if len(self._cache) >= CACHE_LIMIT:
                 self._cache.clear()
             self._cache[key] = topic

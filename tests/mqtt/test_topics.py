@@ -1,5 +1,6 @@
 """Topic templates."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -186,3 +187,16 @@ def test_a_command_can_be_published_where_it_arrives(downstream: list[str], topi
     assert known.command("CP1", "Odd/Action") == topic
     assert known.charger(topic, lambda charger_id: True) == "CP1"
     assert topics(downstream=[]).command("CP1", "Reset") is None
+
+
+def test_actions_without_end_fill_no_memory() -> None:
+    topics = Topics(TopicSettings(), "main", "homeassistant")
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            action = f"{number}" + "x" * 100_000
+            assert len(topics.upstream("CP1", Call("1", action, {}), None)) < 100
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000

@@ -10,6 +10,7 @@ from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Uniqu
 ENTRIES_LIMIT = 100  # frames kept of a charger
 BYTES_LIMIT = 128 * 1024  # characters kept of a charger's frames
 LONGEST = 16 * 1024  # characters kept of one frame
+LONGEST_ACTION = 64  # characters kept of the action that an answer belongs to
 OPEN_LIMIT = 64  # Calls whose answer is awaited, for the latency
 
 Direction = Literal["received", "sent"]
@@ -70,7 +71,7 @@ class History:
     ) -> tuple[float | None, str | None]:
         """Return how long an answer took and what was asked; nothing of other messages."""
         if isinstance(message, Call):
-            self._open[direction, message.unique_id] = now, message.action
+            self._open[direction, message.unique_id] = now, message.action[:LONGEST_ACTION]
             if len(self._open) > OPEN_LIMIT:
                 del self._open[next(iter(self._open))]
         elif isinstance(message, CallResult | CallError):

@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from ocpp_addon.home.events import TagScanned, Tell
-from ocpp_addon.home.tags import Tags
+from ocpp_addon.home.tags import LONGEST, Tags
 
 KNOWN_FOR = timedelta(minutes=10)  # between showing a tag and the start that names it
 REPEATED = timedelta(seconds=2)  # in which a reader may see the same tag twice
@@ -21,7 +22,7 @@ class Scans:
 
     def asked(self, charger_id: str, tag: str | None, now: datetime) -> None:
         """Take a tag that a charger asks about."""
-        if tag and not self._is_remote(charger_id, tag, now):
+        if _is_usable(tag) and not self._is_remote(charger_id, tag, now):
             if not _since(self._known, charger_id, tag, now, REPEATED):
                 self._tell(TagScanned(charger_id, None, tag))
             _note(self._known, charger_id, tag, now)
@@ -30,7 +31,7 @@ class Scans:
         self, charger_id: str, connector: int | None, tag: str | None, at: datetime, now: datetime
     ) -> None:
         """Take a tag that the start of a session names, `at` the time that it tells."""
-        if tag and now - at <= KNOWN_FOR:
+        if _is_usable(tag) and now - at <= KNOWN_FOR:
             known = _since(self._known, charger_id, tag, now, KNOWN_FOR)
             if not known and not self._is_remote(charger_id, tag, now):
                 self._tell(TagScanned(charger_id, connector, tag))
@@ -38,7 +39,7 @@ class Scans:
 
     def remote(self, charger_id: str, tag: str | None, now: datetime) -> None:
         """Take a tag with which somebody starts a session from afar: nobody shows it."""
-        if tag:
+        if _is_usable(tag):
             _note(self._remote, charger_id, tag, now)
 
     def _is_remote(self, charger_id: str, tag: str, now: datetime) -> bool:
@@ -47,6 +48,10 @@ class Scans:
 
 
 _Notes = OrderedDict[tuple[str, str], datetime]
+
+
+def _is_usable(tag: str | None) -> TypeGuard[str]:
+    return tag is not None and 0 < len(tag) <= LONGEST
 
 
 def _since(notes: _Notes, charger_id: str, tag: str, now: datetime, span: timedelta) -> bool:

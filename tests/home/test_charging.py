@@ -509,6 +509,11 @@ async def test_a_stop_that_cannot_be_noted_is_not_forgotten(
 # Tags.
 
 
+async def test_a_tag_without_end_is_no_scan(charger: Charger) -> None:
+    await charger.say("Authorize", {"idTag": "x" * 100_000})
+    assert charger.events == []
+
+
 async def test_a_tag_that_is_shown_is_told_once(charger: Charger) -> None:
     def scans() -> int:
         return sum(isinstance(event, TagScanned) for event in charger.events)

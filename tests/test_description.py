@@ -47,7 +47,8 @@ async def test_every_answer_is_as_described(tmp_path: Path) -> None:
             for path, methods in document["paths"].items():
                 if "get" not in methods or path == "/api/live":
                     continue
-                found = await ask(one, path[1:].replace("{id}", "CP1"))
+                known = "listed" if path.startswith("/api/tags/") else "CP1"
+                found = await ask(one, path[1:].replace("{id}", known))
                 contents = methods["get"]["responses"]["200"]["content"]
                 content = contents.get("application/json") or next(iter(contents.values()))
                 schema = content["schema"] | {"components": document["components"]}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stand import basic, stand, until
-from tests.wire import knock, wire
+from tests.support.patience import until
+from tests.support.stand import basic, stand
+from tests.support.wire import knock, wire
 
 KEY = "00112233445566778899aabbccddeeff00112233"
 

@@ -13,8 +13,9 @@ from ocpp_addon.errors import StorageError
 from ocpp_addon.gateway import Gateway
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.web.backend import Refused
-from tests.obedient import Obedient, Rule
-from tests.stand import Stand, stand, until
+from tests.support.obedient import Obedient, Rule
+from tests.support.patience import until
+from tests.support.stand import Stand, stand
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import aiohttp
 from jsonschema import Draft202012Validator
 
 from ocpp_addon.text import utc
-from tests.stand import Stand, stand, until
+from tests.support.patience import until
+from tests.support.stand import Stand, stand
 from tests.test_live import charging
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from ocpp_addon import controls, devices
 from ocpp_addon.home.discovery import device_id, gateway_id
-from tests.mosquitto import Mosquitto
-from tests.obedient import Obedient
-from tests.stand import Charger, Stand, Watch, stand, until
+from tests.support.mosquitto import Mosquitto
+from tests.support.obedient import Obedient
+from tests.support.patience import until
+from tests.support.stand import Charger, Stand, Watch, stand
 
 GATEWAY = f"homeassistant/device/{gateway_id('main')}/config"
 CP1 = f"homeassistant/device/{device_id('CP1')}/config"

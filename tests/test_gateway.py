@@ -11,8 +11,8 @@ from ocpp_addon import config, gateway
 from ocpp_addon.errors import OptionsError, StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt.retained import Retained
-from tests.mosquitto import Mosquitto, free_port
-from tests.stand import Stand, Watch, stand
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.stand import Stand, Watch, stand
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.errors import StorageError
 from ocpp_addon.inbox import Inbox
 from ocpp_addon.supervisor import Supervisor
-from tests.fake_supervisor import FakeSupervisor
 from tests.packaging.files import CONFIG
+from tests.support.fake_supervisor import FakeSupervisor
 
 CHARGERS = (ChargerOption("CP1", "s3cret-key"), ChargerOption("CP2"))
 GIVEN: list[dict[str, Any]] = [{"id": "CP1", "password": "s3cret-key"}, {"id": "CP2"}]

@@ -7,7 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.stand import PATIENCE, Stand, stand
+from tests.support.patience import PATIENCE
+from tests.support.stand import Stand, stand
 
 KEY = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
 

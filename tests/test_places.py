@@ -8,8 +8,8 @@ import pytest
 
 from ocpp_addon.places import Place, Places
 from ocpp_addon.supervisor import Supervisor
-from tests.fake_supervisor import FakeSupervisor
 from tests.packaging.files import CONFIG
+from tests.support.fake_supervisor import FakeSupervisor
 
 
 @pytest.fixture

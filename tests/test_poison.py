@@ -6,7 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.stand import stand, until
+from tests.support.patience import until
+from tests.support.stand import stand
 
 ODD = "x\ud800\u202e"  # half a character, and one that turns the text around
 PATHS = (

@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.stand import basic, stand, until
+from tests.support.patience import until
+from tests.support.stand import basic, stand
 
 PASSWORD, WRONG = "secret-of-the-charger", "secret-that-is-wrong"
 KEY, FTP = "6b65792d6f662d7468652d63686172676572", "secret-of-the-ftp-server"

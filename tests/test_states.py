@@ -12,7 +12,8 @@ import pytest
 from ocpp_addon import announcer
 from ocpp_addon.home import plot
 from ocpp_addon.text import utc
-from tests.stand import Charger, Stand, stand, until
+from tests.support.patience import until
+from tests.support.stand import Charger, Stand, stand
 
 START = {"connectorId": 1, "idTag": "card", "meterStart": 1000}
 

@@ -14,7 +14,7 @@ from ocpp_addon import supervisor
 from ocpp_addon.config import MqttSettings
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.supervisor import NO_BROKER, Supervisor
-from tests.stand import until
+from tests.support.patience import until
 
 SERVICE: dict[str, Any] = {
     "addon": "core_mosquitto",

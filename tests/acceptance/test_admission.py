@@ -14,8 +14,9 @@ from ocpp_addon.endpoint.admission import PENDING_LIMIT
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.home import discovery
 from ocpp_addon.mqtt.shelf import HELD_LIMIT
-from tests.stand import Stand, basic, stand, until
-from tests.wire import Reply, knock, wire
+from tests.support.patience import until
+from tests.support.stand import Stand, basic, stand
+from tests.support.wire import Reply, knock, wire
 
 STAMP = "2026-11-24T17:00:00Z"
 # OCPP-J 1.6 6.2.2: the specification's own example.

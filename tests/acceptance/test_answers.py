@@ -13,8 +13,8 @@ from ocpp_addon.ocpp.messages import Call
 from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.schemas import load_schema
-from tests.stand import basic, stand
-from tests.wire import wire
+from tests.support.stand import basic, stand
+from tests.support.wire import wire
 
 STAMP = "2026-11-24T17:00:00Z"
 START = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ocpp_addon.ocpp.session import MALFORMED_LIMIT
-from tests.stand import Stand, stand, until
-from tests.wire import BINARY, PING, TEXT, Wire, wire
+from tests.support.patience import until
+from tests.support.stand import Stand, stand
+from tests.support.wire import BINARY, PING, TEXT, Wire, wire
 
 LARGEST = 128 * 1024
 

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.mosquitto import Mosquitto, free_port
-from tests.stand import Charger, Stand, Watch, stand, until
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.patience import until
+from tests.support.stand import Charger, Stand, Watch, stand
 
 
 async def works(one: Stand, charger: Charger) -> None:

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.mosquitto import Mosquitto, free_port
-from tests.stand import Watch, until
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.patience import until
+from tests.support.stand import Watch
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "SUPERVISOR_TOKEN"}
 

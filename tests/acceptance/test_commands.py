@@ -9,8 +9,9 @@ from typing import Any, Self
 
 import pytest
 
-from tests.stand import Charger, Seen, Stand, stand, until
-from tests.wire import PING, wire
+from tests.support.patience import until
+from tests.support.stand import Charger, Seen, Stand, stand
+from tests.support.wire import PING, wire
 
 REPLY, ERROR = "ocpp/cp/Reply/CP1", "ocpp/cp/Error/CP1"
 DOWN = "ocpp/CP1/Call/Reset"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.mosquitto import Mosquitto
-from tests.stand import Charger, Stand, Watch, stand, until
-from tests.wire import PING, PONG, TEXT, Wire, knock, wire
+from tests.support.mosquitto import Mosquitto
+from tests.support.patience import until
+from tests.support.stand import Charger, Stand, Watch, stand
+from tests.support.wire import PING, PONG, TEXT, Wire, knock, wire
 
 EMQX: dict[str, Any] = {
     "central_system": "external",

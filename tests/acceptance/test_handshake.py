@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ocpp_addon.endpoint import identity
-from tests.stand import basic, stand, until
-from tests.wire import CLOSE, knock, wire
+from tests.support.patience import until
+from tests.support.stand import basic, stand
+from tests.support.wire import CLOSE, knock, wire
 
 # Paths and ids.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.stand import Charger, Stand, stand
-from tests.wire import BINARY, wire
+from tests.support.stand import Charger, Stand, stand
+from tests.support.wire import BINARY, wire
 
 HEARTBEATS = "ocpp/cp/CP1/Heartbeat"
 REPLY, ERROR = "ocpp/cp/Reply/CP1", "ocpp/cp/Error/CP1"

@@ -20,7 +20,8 @@ from ocpp.v201 import call_result as result201
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from tests.stand import Seen, Stand, stand, until
+from tests.support.patience import until
+from tests.support.stand import Seen, Stand, stand
 
 START, STOP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"
 

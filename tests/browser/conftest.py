@@ -15,8 +15,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_p
 
 from ocpp_addon.simulator import Simulator
 from ocpp_addon.web.server import WebServer
-from tests.ingress import Ingress
-from tests.stand import Stand, stand
+from tests.support.ingress import Ingress
+from tests.support.stand import Stand, stand
 
 PEER = "127.0.0.2"  # whence ingress comes here
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None) or next(

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.browser.conftest import Home
-from tests.stand import Charger, until
+from tests.support.patience import until
+from tests.support.stand import Charger
 
 PAGES = {
     "overview": "",

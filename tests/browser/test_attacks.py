@@ -9,7 +9,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.conftest import CHROMIUM, OPTIONS, Home
-from tests.stand import stand
+from tests.support.stand import stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

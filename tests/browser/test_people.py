@@ -11,9 +11,10 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import PEER, Home
-from tests.ingress import Ingress
-from tests.mosquitto import Mosquitto
-from tests.stand import Stand, Watch, until
+from tests.support.ingress import Ingress
+from tests.support.mosquitto import Mosquitto
+from tests.support.patience import until
+from tests.support.stand import Stand, Watch
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

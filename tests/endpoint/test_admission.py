@@ -17,7 +17,7 @@ from ocpp_addon.endpoint.admission import (
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED
 from ocpp_addon.endpoint.passwords import OURS, PLAIN, PasswordRecord, Passwords
-from tests.stand import basic
+from tests.support.stand import basic
 
 OLD, NEW = b"old-password-16b", b"new-password-16b"
 

@@ -13,7 +13,7 @@ import pytest
 
 from ocpp_addon.endpoint import certificate
 from ocpp_addon.endpoint.certificate import Certificate
-from tests.stand import until
+from tests.support.patience import until
 
 
 def issue(folder: Path, name: str) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocpp_addon.endpoint import server
-from tests.stand import stand
-from tests.wire import PING, PONG, wire
+from tests.support.stand import stand
+from tests.support.wire import PING, PONG, wire
 
 
 async def test_a_host_that_stood_still_drops_nobody(

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.mosquitto import free_port
+from tests.support.mosquitto import free_port
 
 PATIENCE = 30.0
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from tests.fault.mqtt import Connection, Listener, Message
 from tests.fault.process import Process
 from tests.fault.proxy import Proxy
 from tests.fault.report import Report
-from tests.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 
 PATIENCE = 60.0
 

@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.mosquitto import free_port
-from tests.stand import PATIENCE, until
+from tests.support.mosquitto import free_port
+from tests.support.patience import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_PYTHON = 3  # the exit code of the script where there is no Python 3.13

@@ -25,9 +25,10 @@ from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.simulated_connector import SimulatedConnector
 from ocpp_addon.simulator import Simulator
 from tests.home_assistant.server import ROOT, Events, HomeAssistant, program
-from tests.mosquitto import Mosquitto, free_port
-from tests.obedient import Obedient
-from tests.stand import PATIENCE, Stand, Watch, until
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.obedient import Obedient
+from tests.support.patience import PATIENCE, until
+from tests.support.stand import Stand, Watch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

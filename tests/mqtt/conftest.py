@@ -1,13 +1,12 @@
 """A real broker and this room's connection to it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.link import Address
-from tests.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 
 
 @pytest.fixture
@@ -27,10 +26,3 @@ def make_broker(
         return Address("127.0.0.1", port, username, password, None, client_id)
 
     return Broker(resolve, "ocpp/gateway/test")
-
-
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something has come true, generously: machines are slow at times."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)

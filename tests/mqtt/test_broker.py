@@ -13,8 +13,9 @@ import pytest
 
 from ocpp_addon.mqtt.broker import REFUSED_DELAY
 from ocpp_addon.mqtt.link import Incoming, Link, LinkLost
-from tests.mosquitto import Mosquitto, free_port
-from tests.mqtt.conftest import make_broker, until
+from tests.mqtt.conftest import make_broker
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.patience import until
 
 
 def test_the_names_that_the_link_overrides_exist() -> None:

@@ -24,8 +24,9 @@ from ocpp_addon.mqtt.shelf import (
     TRANSACTION,
     Outgoing,
 )
-from tests.mosquitto import Mosquitto
-from tests.mqtt.conftest import make_broker, until
+from tests.mqtt.conftest import make_broker
+from tests.support.mosquitto import Mosquitto
+from tests.support.patience import until
 
 LIMIT = 1000
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.packaging.files import ROOT, SERVICES
-from tests.stand import PATIENCE, until
+from tests.support.patience import PATIENCE, until
 
 WITH_CONTENV = """#!/bin/sh
 exec s6-envdir -Lfn -- /run/s6/container_environment "$@"

@@ -17,15 +17,16 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.fake_supervisor import FakeSupervisor
-from tests.ingress import Ingress
-from tests.mosquitto import Mosquitto
-from tests.network import isolated
 from tests.packaging.apparmor import BASE, Profile, rules
 from tests.packaging.container import Container
 from tests.packaging.files import CONFIG, ROOT
 from tests.packaging.traced import sockets, uses
-from tests.stand import PATIENCE, Charger, Watch, basic, until
+from tests.support.fake_supervisor import FakeSupervisor
+from tests.support.ingress import Ingress
+from tests.support.mosquitto import Mosquitto
+from tests.support.network import isolated
+from tests.support.patience import PATIENCE, until
+from tests.support.stand import Charger, Watch, basic
 
 CORE, SUPERVISOR, APP = "172.30.32.1", "172.30.32.2", "172.30.33.5"
 STRANGER = "172.30.33.9"  # another app

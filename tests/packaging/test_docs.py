@@ -18,7 +18,7 @@ from ocpp_addon.config import Settings
 from tests.packaging.app_options import accepted, merged
 from tests.packaging.files import CONFIG, ROOT
 from tests.packaging.test_configuration import OUTSIDE_ONLY
-from tests.stand import stand
+from tests.support.stand import stand
 
 DOCS = (ROOT / "DOCS.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from ocpp_addon import __version__
-from tests.mosquitto import free_port
 from tests.packaging.files import ROOT
-from tests.stand import PATIENCE
+from tests.support.mosquitto import free_port
+from tests.support.patience import PATIENCE
 
 
 def python_of_the_image() -> str:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.ingress import Ingress
+from tests.support.ingress import Ingress
 
 PEER = "127.0.0.2"
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-PATIENCE = 20.0
+from tests.support.patience import PATIENCE
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 

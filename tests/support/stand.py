@@ -20,16 +20,8 @@ from websockets.typing import Subprotocol
 
 from ocpp_addon import config
 from ocpp_addon.gateway import Gateway
-from tests.mosquitto import Mosquitto
-
-PATIENCE = 20.0  # seconds: machines are slow at times, and nothing is proved by hurry
-
-
-async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until something has come true."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+from tests.support.mosquitto import Mosquitto
+from tests.support.patience import PATIENCE, until
 
 
 @dataclass(frozen=True)

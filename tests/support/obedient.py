@@ -5,7 +5,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from tests.stand import PATIENCE, Charger
+from tests.support.patience import PATIENCE
+from tests.support.stand import Charger
 
 Rule = Callable[[str, Any], Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.fake_supervisor import FakeSupervisor
 from tests.packaging.files import CONFIG
+from tests.support.fake_supervisor import FakeSupervisor
 
 SERVICE = {"host": "core-mosquitto", "port": 1883}
 

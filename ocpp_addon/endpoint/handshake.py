@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from ocpp_addon.ocpp.version import V16, VERSIONS, Version
 
@@ -85,22 +85,32 @@ def origin_allowed(origin: str | None) -> bool:
 def client_address(remote: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the address of a charger, which proxies of a `trusted` network may have forwarded.
 
-    `remote` is who connected, `forwarded` are the lines of X-Forwarded-For.
+    `remote` is who connected, `forwarded` are the lines of X-Forwarded-For. What is no address
+    ends the chain: the last one before it counts.
     """
+    client = remote
     chain = [part.strip() for part in ",".join(forwarded).split(",") if part.strip()]
     # From the nearest on: the first that is no trusted proxy is the client.
-    for address in reversed([*chain, remote]):
-        if not _is_in(address, trusted):
-            return address
-    return chain[0] if chain else remote
+    for text in reversed(chain):
+        if not _is_in(client, trusted):
+            break
+        address = _address(text)
+        if address is None:
+            break
+        client = str(address)
+    return client
 
 
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
+def _is_in(text: str, networks: Sequence[Network]) -> bool:
+    address = _address(text)
+    return address is not None and any(address in network for network in networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        parsed = ip_address(address)
+        return ip_address(text)
     except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+        return None
 
 
 def _decoded(header: str) -> bytes:

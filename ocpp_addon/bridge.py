@@ -57,6 +57,7 @@ class Bridge:
     ) -> None:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
+        self.on_call: Callable[[str, Call | Send], None] = lambda charger_id, call: None
         self.on_change: Callable[[str], None] = lambda charger_id: None
         self.on_order: Callable[[str, str, str, bytes], None] = _ignore_order
         self.on_birth: Callable[[], None] = lambda: None
@@ -125,6 +126,7 @@ class Bridge:
             version = connection.session.version
             with self._mishaps.contained("understanding a message"):
                 self._home.received(connection.charger_id, version, message, datetime.now(UTC))
+                self.on_call(connection.charger_id, message)
         await safe
 
     async def hold(self, connection: Connection, effect: Hold) -> None:

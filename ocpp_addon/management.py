@@ -1,7 +1,7 @@
 """What a person may see and do, on the page and the HTTP API: all rooms' knowledge together."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ocpp_addon.bridge import Bridge
@@ -79,6 +79,9 @@ class Management:
             listener.message(charger_id, lambda: self._frame(charger_id, entry))
 
         self._bridge.on_frame = seen
+        self._bridge.on_call = lambda charger_id, call: listener.called(
+            charger_id, call.action, call.payload
+        )
         self._bridge.on_change = listener.charger_changed
         self._endpoint.attempts.on_added = lambda attempt: listener.attempted(attempt.as_json())
 
@@ -211,14 +214,16 @@ class Management:
 
     async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
         """Return the charging sessions that fit, newest first."""
-        asked = Choice(choice.charger, choice.tag, choice.since, choice.until)
+        asked = Choice(choice.charger, choice.tag, choice.since, choice.until, choice.limit)
         return [record.as_json() for record in await self._home.sessions.find(asked)]
 
     async def samples(
         self, charger_id: str, since: datetime, until: datetime | None
     ) -> list[Sample]:
-        """Return what a charger measured, all connectors together, oldest first."""
+        """Return what a charger measured, and without `until` what it shows now; oldest first."""
         points = await self._home.plot.find(charger_id, since, until)
+        if until is None and points:
+            points.append(self._home.plot.point(charger_id, datetime.now(UTC)))
         return [Sample(point.at, point.power, point.energy) for point in points]
 
     def actions(self, charger_id: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,15 @@ async def test_sessions_are_found(tmp_path: Path) -> None:
         totals = {"sessions": 1, "energy_wh": 1500, "hours": 1.0}
         assert await one.request("GET", "api/sessions/totals?charger=CP1") == (200, totals)
         assert await one.request("GET", "api/sessions?charger=CP2") == (200, [])
+
+
+async def test_the_moment_is_the_last_sample(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one:
+        await charging(one)
+        home = one.gateway.management._home
+        home.plot.note(datetime.now(UTC))
+        begin = datetime.now(UTC) - timedelta(hours=1)
+        [noted, now] = await one.gateway.management.samples("CP1", begin, None)
+        assert (noted.energy, now.energy) == (1600, 1600) and noted.at < now.at
+        until = datetime.now(UTC)
+        assert await one.gateway.management.samples("CP1", begin, until) == [noted]

@@ -10,7 +10,7 @@ from ocpp_addon.home.states import States
 from ocpp_addon.home.transactions import TransactionId
 from ocpp_addon.text import utc
 
-ROWS_LIMIT = 10_000  # of one answer, the newest
+ROWS_LIMIT = 10_000  # of one answer
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Choice:
     tag: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    limit: int | None = None  # the newest
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Sessions:
             "SELECT charger_id, connector, transaction_id, tag, started_at, ended_at,"
             " coalesce(energy, meter_stop - meter_start), reason FROM sessions"
             f" WHERE {' AND '.join(asked) or 'TRUE'} ORDER BY started_at DESC, number DESC LIMIT ?",
-            *(*asked.values(), ROWS_LIMIT),
+            *(*asked.values(), min(choice.limit or ROWS_LIMIT, ROWS_LIMIT)),
         )
         return [self._so_far(Record(*row)) for row in rows]
 

@@ -1,6 +1,6 @@
 """What the web room needs from the rest of the gateway, and how the rest says no."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -36,6 +36,7 @@ class SessionChoice:
     tag: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    limit: int | None = None  # the newest
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Listener(Protocol):
 
     def message(self, charger_id: str, show: Callable[[], dict[str, Any]]) -> None:
         """Learn of a frame; `show` returns it as `Backend.messages` does."""
+        ...
+
+    def called(self, charger_id: str, action: str, payload: Mapping[str, Any]) -> None:
+        """Learn of a Call of a charger, whole and with its secrets."""
         ...
 
     def attempted(self, attempt: dict[str, Any]) -> None:
@@ -138,7 +143,10 @@ class Backend(Protocol):
     async def samples(
         self, charger_id: str, since: datetime, until: datetime | None
     ) -> list[Sample]:
-        """Return what a charger measured, all connectors together, oldest first."""
+        """Return what a charger measured, all connectors together, oldest first.
+
+        Without `until`, what it shows at this moment comes last.
+        """
         ...
 
     async def refuse(self, charger_id: str) -> None:

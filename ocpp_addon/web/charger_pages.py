@@ -51,7 +51,7 @@ class ChargerPages:
         """Show one charger."""
         charger_id = request.query.get("id", "")
         charger = self._site.charger(charger_id)
-        found = await self._backend.sessions(SessionChoice(charger=charger_id))
+        choice = SessionChoice(charger=charger_id, limit=SESSIONS_SHOWN)
         samples = await self._backend.samples(charger_id, datetime.now(UTC) - DAY, None)
         return self._site.page(
             request,
@@ -59,7 +59,7 @@ class ChargerPages:
             view="charger",
             charger_id=charger_id,
             charger=charger,
-            sessions=found[:SESSIONS_SHOWN],
+            sessions=await self._backend.sessions(choice),
             names=names_of(await self._backend.tags()),
             now=utc(datetime.now(UTC)),
             plots={what: _in_words(_points(samples, what), what) for what in PLOTS if samples},
@@ -153,12 +153,10 @@ class ChargerPages:
         self._site.charger(charger_id)
         if what not in PLOTS:
             raise Refused("bad_plot", "There are plots of power and of energy.", 400)
-        until = _moment(request, "until") or datetime.now(UTC)
+        ended = _moment(request, "until")
+        until = ended or datetime.now(UTC)
         since = _moment(request, "since") or until - DAY
-        samples = await self._backend.samples(charger_id, since, until)
-        points = _points(samples, what)
-        if points and "until" not in request.query:  # there are none while nothing changes
-            points.append((until, points[-1][1]))
+        points = _points(await self._backend.samples(charger_id, since, ended), what)
         narrow = "narrow" in request.query
         drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until, narrow=narrow)
         # The style of the drawing is inline; as an image it runs nothing and loads nothing.

@@ -1,6 +1,6 @@
 """Configurations that chargers were asked for, kept to compare; secrets are not kept."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -52,16 +52,13 @@ class Configurations:
         if len(self._reports) > CHARGERS_LIMIT:
             del self._reports[next(iter(self._reports))]
 
-    def heed(self, charger_id: str, show: Callable[[], Mapping[str, Any]]) -> None:
-        """Look at a message: it may be a part of the report that is expected."""
-        if charger_id not in self._reports:
+    def heed(self, charger_id: str, action: str, payload: Mapping[str, Any]) -> None:
+        """Look at a Call of a charger: it may be a part of the report that is expected."""
+        if action != "NotifyReport" or charger_id not in self._reports:
             return
-        frame = show()
-        if (frame["direction"], frame.get("action")) != ("received", "NotifyReport"):
-            return
-        payload = frame.get("payload", {})
         report = self._reports[charger_id]
-        self._reports[charger_id] = _limited([*report.items(), *_reported(payload)])
+        told = _reported(redacted(payload))
+        self._reports[charger_id] = _limited([*report.items(), *told])
         if payload.get("tbc") is not True:
             self._keep(charger_id, self._reports.pop(charger_id))
 

@@ -18,7 +18,9 @@ VIEWERS_LIMIT = 64
 WAITING_LIMIT = 256  # events that one viewer may leave unread
 SEND_TIMEOUT = 10.0  # seconds that a viewer may leave one unread
 PAUSE = 0.5  # seconds that changes of a charger gather
-MESSAGES_LIMIT = 100  # told within a pause; whoever watches more than that loads its page again
+MESSAGES_LIMIT = 100  # told within a pause; whoever watches more than that loads its page again,
+LETTERS_LIMIT = 64 * 1024  # and so with the characters of their frames,
+RELOAD_EVERY = 5.0  # but not more often than this, in seconds: it is more work than a message
 ATTEMPTS_LIMIT = 20  # told after a pause, the newest
 PING = 30.0
 
@@ -64,14 +66,14 @@ class Live:
     """Tell viewers what happens; it is the Backend's listener.
 
     A viewer names a view, by default all events as JSON, and may name one charger. `heed` is told
-    of every message, too.
+    of every Call of a charger, too.
     """
 
     def __init__(
         self,
         backend: Backend,
         views: Mapping[str, View],
-        heed: Callable[[str, Callable[[], Event]], None],
+        heed: Callable[[str, str, Mapping[str, Any]], None],
     ) -> None:
         self.version = 0  # grows with every change, so that a page knows whether it missed one
         self._backend = backend
@@ -80,7 +82,8 @@ class Live:
         self._viewers: set[_Viewer] = set()
         self._changed: set[str] = set()
         self._attempts: deque[Event] = deque(maxlen=ATTEMPTS_LIMIT)
-        self._told = 0  # messages since the last pause
+        self._told = self._letters = 0  # messages since the last pause, and their characters
+        self._reload_at = 0.0  # on the loop's clock, at the earliest
         self._missed: set[str] = set()  # chargers of which there were too many
         self._health: dict[str, Any] | None = None
         self._broken: set[str] = set()  # views that have failed
@@ -94,7 +97,7 @@ class Live:
         while True:
             await asyncio.sleep(PAUSE)
             changed, self._changed = self._changed, set()
-            missed, self._missed, self._told = self._missed, set(), 0
+            missed = self._take_missed()
             attempts = list(self._attempts)
             self._attempts.clear()
             if not self._viewers:
@@ -131,17 +134,21 @@ class Live:
     def message(self, charger_id: str, show: Callable[[], dict[str, Any]]) -> None:
         """Learn of a message, which is made readable only if somebody looks."""
         self.charger_changed(charger_id)
-        self._heed(charger_id, show)
         if any(
             self._views[viewer.view].dialogue and viewer.charger_id in (None, charger_id)
             for viewer in self._viewers
         ):
-            if self._told >= MESSAGES_LIMIT:
+            if self._told >= MESSAGES_LIMIT or self._letters >= LETTERS_LIMIT:
                 self._missed.add(charger_id)
                 return
+            shown = show()
             self._told += 1
-            event = {"event": "message", "charger": charger_id, "message": show()}
-            self._tell(event, charger_id)
+            self._letters += len(shown["frame"])
+            self._tell({"event": "message", "charger": charger_id, "message": shown}, charger_id)
+
+    def called(self, charger_id: str, action: str, payload: Mapping[str, Any]) -> None:
+        """Learn of a Call of a charger, as it came."""
+        self._heed(charger_id, action, payload)
 
     def attempted(self, attempt: dict[str, Any]) -> None:
         """Learn that a connection was refused."""
@@ -173,6 +180,16 @@ class Live:
         finally:
             self._viewers.discard(viewer)
         return websocket
+
+    def _take_missed(self) -> set[str]:
+        """Return the chargers whose pages shall be loaded again, and begin to count anew."""
+        self._told = self._letters = 0
+        now = asyncio.get_running_loop().time()
+        if not self._missed or now < self._reload_at:
+            return set()
+        self._reload_at = now + RELOAD_EVERY
+        missed, self._missed = self._missed, set()
+        return missed
 
     def _tell(self, event: Event, charger_id: str | None = None) -> None:
         written: dict[tuple[str, str | None], str | None] = {}

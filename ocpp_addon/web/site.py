@@ -85,9 +85,11 @@ class Site:
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
         # Chargers send halves of characters, too: they must not break the page.
         body = text.encode("utf-8", "replace")
-        return web.Response(
+        response = web.Response(
             body=body, content_type="text/html", charset="utf-8", status=status, headers=headers
         )
+        response.enable_compression()  # where the browser asks for it; ingress compresses by itself
+        return response
 
     def notice(self, request: web.Request) -> Notice | None:
         """Return what came of the form that led to this page, once."""
@@ -123,7 +125,9 @@ class Site:
             "Content-Type": mimetypes.guess_type(name)[0] or "application/octet-stream",
             "Cache-Control": "private, max-age=31536000, immutable",
         }
-        return web.Response(body=self._files[name], headers=headers)
+        response = web.Response(body=self._files[name], headers=headers)
+        response.enable_compression()
+        return response
 
 
 def is_page(request: web.Request) -> bool:

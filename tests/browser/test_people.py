@@ -315,7 +315,10 @@ async def test_all_variables_of_an_ocpp_2_charger_are_read(home: Home) -> None:
             "variable": {"name": "HeartbeatInterval"},
             "variableAttribute": [{"value": "86400"}],
         }
-        report = {"requestId": asked["requestId"], "seqNo": 0, "reportData": [item]}
+        many = [
+            {**item, "variable": {"name": f"Filler{number}"}} for number in range(300)
+        ]  # more than what is kept of a message to look at
+        report = {"requestId": asked["requestId"], "seqNo": 0, "reportData": [*many, item]}
         report["generatedAt"] = "2026-11-25T00:00:00Z"
         await charger.call("NotifyReport", report)
         row = page.get_by_role("row").filter(has_text="OCPPCommCtrlr.HeartbeatInterval")

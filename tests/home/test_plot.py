@@ -80,6 +80,15 @@ async def test_points_survive_a_restart_and_go_when_they_are_old(
     assert [point.power for point in await again.plot.find("garage", NOW, None)] == [1, 2, 7]
 
 
+async def test_old_points_are_found_without_reading_the_others(
+    central: CentralSystem, database: Database
+) -> None:
+    plan = await database.read(f"EXPLAIN QUERY PLAN {module._DROP_OLD}", 0)
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH points USING PRIMARY KEY (charger_id=? AND at<?)" in steps
+    assert not any(step.startswith("SCAN points") for step in steps)
+
+
 async def test_points_are_bounded(central: CentralSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_LIMIT", 10)
     for minute in range(35):

@@ -58,6 +58,7 @@ async def test_what_is_told_of_a_session(sessions: Sessions) -> None:
         (Choice(since=NOW + DAY), [3, 2]),
         (Choice(until=NOW + DAY), [1]),
         (Choice(since=NOW + DAY, until=NOW + 2 * DAY), [2]),
+        (Choice(limit=1), [3]),
         (Choice(charger_id="'; DROP TABLE sessions; --"), []),
         (Choice(since=datetime(2027, 1, 1, tzinfo=NOW.tzinfo)), []),
     ],

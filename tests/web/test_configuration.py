@@ -19,8 +19,7 @@ def report(name: str, value: str, **others: Any) -> dict[str, Any]:
             {"value": value, "mutability": "ReadOnly"},
         ],
     }
-    payload = {"reportData": [item], **others}
-    return {"direction": "received", "action": "NotifyReport", "payload": payload}
+    return {"reportData": [item], **others}
 
 
 def test_two_readings_are_compared() -> None:
@@ -47,12 +46,12 @@ def test_a_key_that_is_read_alone_joins_the_others() -> None:
 
 def test_a_report_comes_in_parts() -> None:
     kept = Configurations()
-    kept.heed("CP1", lambda: report("Power", "1"))  # nobody asked
+    kept.heed("CP1", "NotifyReport", report("Power", "1"))  # nobody asked
     kept.expect("CP1")
-    kept.heed("CP1", lambda: report("Power", "7", tbc=True))
-    kept.heed("CP1", lambda: report("Power", "8") | {"direction": "sent"})
+    kept.heed("CP1", "NotifyReport", report("Power", "7", tbc=True))
+    kept.heed("CP1", "NotifyEvent", report("Power", "8"))
     assert kept.keys("CP1") == []
-    kept.heed("CP1", lambda: report("Current", "16"))
+    kept.heed("CP1", "NotifyReport", report("Current", "16"))
     assert kept.keys("CP1") == [
         Key("EVSE[1].Current(x)", "16", True, "16", False),
         Key("EVSE[1].Power(x)", "7", True, "7", False),
@@ -84,3 +83,7 @@ def test_secrets_are_not_kept() -> None:
     kept = Configurations()
     kept.add("CP1", keys(("AuthorizationKey", "secret-word"), ("b", "1")))
     assert "secret-word" not in str(kept.keys("CP1"))
+    kept.expect("CP2")
+    kept.heed("CP2", "NotifyReport", report("BasicAuthPassword", "secret-word"))
+    assert "BasicAuthPassword" in str(kept.keys("CP2"))
+    assert "secret-word" not in str(kept.keys("CP2"))

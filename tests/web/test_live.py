@@ -80,6 +80,7 @@ async def test_a_viewer_that_does_not_read_is_cut(
 ) -> None:
     monkeypatch.setattr(module, "SEND_TIMEOUT", 0.2)
     monkeypatch.setattr(module, "MESSAGES_LIMIT", 1_000_000)
+    monkeypatch.setattr(module, "LETTERS_LIMIT", 10**12)
     url = browser.base.replace("http://", "")
     host, port = url.split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
@@ -180,7 +181,7 @@ async def test_sessions_are_loaded_again_when_one_ends(
 async def test_a_mistake_in_a_page_stays_in_it(
     browser: Browser, backend: FakeBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frame = {"no": "frame"}
+    frame = {"frame": "and nothing else"}
     async with (
         browser.session.ws_connect(f"{browser.base}/api/live?view=messages") as broken,
         browser.session.ws_connect(f"{browser.base}/api/live") as whole,
@@ -222,3 +223,33 @@ async def test_a_flood_is_cut_short(browser: Browser, backend: FakeBackend) -> N
         while 'id="attempts"' not in (await event(connect, "html"))["html"]:
             pass
     assert shown <= 2 * module.MESSAGES_LIMIT
+
+
+async def test_large_messages_are_cut_short_sooner(
+    browser: Browser, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RELOAD_EVERY", 3600)
+    large = FRAME | {"frame": "x" * 16_384}
+    shown = 0
+
+    def show() -> dict[str, Any]:
+        nonlocal shown
+        shown += 1
+        return large
+
+    url = f"{browser.base}/api/live"
+    async with browser.session.ws_connect(f"{url}?view=messages") as page:
+        await asyncio.sleep(0.05)
+        assert backend.listener is not None
+        for _ in range(200):
+            backend.listener.message(CHARGER, show)
+        assert shown == module.LETTERS_LIMIT // 16_384
+        await event(page, "reload")
+        for _ in range(200):  # it goes on, but the page has just been loaded anew
+            backend.listener.message(CHARGER, show)
+        async with asyncio.timeout(30):
+            while shown < 3 * module.LETTERS_LIMIT // 16_384:
+                backend.listener.message(CHARGER, show)
+                await asyncio.sleep(0.01)
+        kinds = [json.loads(await page.receive_str())["event"] for _ in range(shown - 4)]
+        assert "reload" not in kinds

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
+import aiohttp
 import pytest
 
 from ocpp_addon.ocpp.messages import CallError, CallResult
@@ -126,6 +127,27 @@ async def test_static_files_are_kept_by_browsers(reader: Reader) -> None:
     await reader.open(f"/{script['src']}")
     assert "immutable" in reader.headers["Cache-Control"]
     assert reader.headers["Content-Type"].partition(";")[0] == "text/javascript"
+
+
+async def test_many_chargers_weigh_little_on_the_way(
+    browser: Browser, backend: FakeBackend
+) -> None:
+    backend.known = {f"CP{number:03}" for number in range(200)}
+    headers = HTML | {"Accept-Encoding": "gzip"}
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as session,
+        session.get(browser.base, headers=headers) as response,
+    ):
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert len(await response.read()) < 40_000
+
+
+async def test_a_charger_is_shown_with_its_last_sessions_alone(
+    reader: Reader, backend: FakeBackend
+) -> None:
+    await reader.open("/charger?id=RDAM%20123")
+    [(_, choice)] = [one for one in backend.asked if one[0] == "sessions"]
+    assert choice.limit == 10
 
 
 async def test_there_is_no_way_out_of_the_static_folder(browser: Browser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ocpp_addon.config import ChargerOption
+from ocpp_addon.endpoint.admission import ONLY_THIS
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.passwords import Busy, Passwords
 from ocpp_addon.errors import GatewayError, StorageError
@@ -66,16 +67,17 @@ async def _take_in_one(
     credentials: Credentials, passwords: Passwords, charger: ChargerOption
 ) -> None:
     secret = charger.password.encode() if charger.password else None
-    record = credentials.password(charger.id)
-    if charger.id in credentials and (record is None) == (secret is None):
-        if record is None or secret is None:
+    if charger.id in credentials and credentials.protected(charger.id) == (secret is not None):
+        record = credentials.password(charger.id)
+        if secret is None:
             return
         try:
-            if await passwords.verify(charger.id, record, secret):
+            if record is not None and await passwords.verify(charger.id, record, secret):
                 return
         except Busy:  # then it is hashed again, which is right as well
             pass
-    await credentials.put(charger.id, await passwords.hash(secret) if secret else None)
+    record = await passwords.hash(secret) if secret else None
+    await credentials.put(charger.id, record, ONLY_THIS)
     log.info("%s is known now", printable(charger.id))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ocpp_addon import supervisor
 from ocpp_addon.config import ChargerOption
+from ocpp_addon.endpoint.admission import NEXT_PASSWORD
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.errors import StorageError
@@ -63,6 +64,28 @@ async def test_a_new_password_replaces_the_old_one(tmp_path: Path, passwords: Pa
     assert record is not None
     assert await passwords.verify("CP1", record, b"new-secret")
     assert not await passwords.verify("CP1", record, b"old-secret")
+
+
+@pytest.mark.parametrize("password", [None, "s3cret-key"])
+async def test_a_charger_whose_record_is_spoilt_is_put_anew(
+    tmp_path: Path, passwords: Passwords, password: str | None
+) -> None:
+    store = tmp_path / "chargers.json"
+    spoilt = {"CP1": {"password": "plain text", "settings": {}}}
+    store.write_text(json.dumps({"version": 1, "chargers": spoilt}))
+    credentials = await Credentials.load(store)
+    await Inbox([ChargerOption("CP1", password)], None, None).take_in(credentials, passwords)
+    assert (await Credentials.load(store)).problem is None
+    assert credentials.protected("CP1") is (password is not None)
+
+
+async def test_a_new_password_of_the_options_counts_alone(
+    tmp_path: Path, passwords: Passwords
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    await credentials.put("CP1", None, {NEXT_PASSWORD: (await passwords.hash(b"old")).to_json()})
+    await Inbox([ChargerOption("CP1", "s3cret-key")], None, None).take_in(credentials, passwords)
+    assert credentials.settings("CP1") == {}
 
 
 async def test_empties_the_options_in_home_assistant_once_it_is_ready(

@@ -20,6 +20,7 @@ PENDING_LIMIT = 20  # chargers that wait for approval at the same time
 TURNED_AWAY_LIMIT = 1000  # ids that a person has refused
 RETRY_AFTER = "30"
 NEXT_PASSWORD = "next_password"  # setting: the record of a key that the charger has yet to use
+ONLY_THIS = {NEXT_PASSWORD: None}  # what a person says last counts
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,8 @@ class Admission:
         record = self._credentials.password(charger_id)
         secret = credentials.secret
         if record is not None and await self._is_right(charger_id, record, secret):
+            if self._credentials.password(charger_id) not in (record, None):  # meanwhile
+                return await self._authenticate(charger_id, address, credentials, broken)
             if self._passwords.needs_upgrade(record):
                 await self._upgrade(charger_id, record, secret)
         elif not await self._has_next_password(charger_id, secret):
@@ -210,17 +213,21 @@ class Admission:
             return False
         if not await self._is_right(charger_id, record, secret):
             return False
-        if self._credentials.settings(charger_id).get(NEXT_PASSWORD) != record.to_json():
-            return False  # a person has forgotten it, or set another one, meanwhile
-        await self._store(charger_id, record, {NEXT_PASSWORD: None})
+
+        def still_next() -> bool:
+            return self._credentials.settings(charger_id).get(NEXT_PASSWORD) == record.to_json()
+
+        if not await self._store(charger_id, record, {NEXT_PASSWORD: None}, still_next):
+            return False
         log.info("%s uses its new password", printable(charger_id))
         return True
 
     async def _upgrade(self, charger_id: str, record: PasswordRecord, secret: bytes) -> None:
         """Replace a record of another kind, unless a person has changed something meanwhile."""
         better = await self._passwords.hash(secret)
-        if self._credentials.password(charger_id) == record:
-            await self._store(charger_id, better, {})
+        await self._store(
+            charger_id, better, {}, lambda: self._credentials.password(charger_id) == record
+        )
 
     async def _is_right(self, charger_id: str, record: PasswordRecord, secret: bytes) -> bool:
         try:
@@ -231,11 +238,15 @@ class Admission:
             raise Refusal(503, "busy", sentence, charger_id, headers) from None
 
     async def _store(
-        self, charger_id: str, record: PasswordRecord, changes: dict[str, None]
-    ) -> None:
+        self,
+        charger_id: str,
+        record: PasswordRecord,
+        changes: dict[str, None],
+        still: Callable[[], bool],
+    ) -> bool:
+        """Store a password unless a person has done something meanwhile; False tells so."""
         try:
-            await self._credentials.put(charger_id, record)
-            if changes:
-                await self._credentials.update_settings(charger_id, changes)
+            return await self._credentials.put(charger_id, record, changes, still=still)
         except StorageError as error:  # what is stored goes on working
             log.warning("%s: its password could not be stored: %s", printable(charger_id), error)
+            return True

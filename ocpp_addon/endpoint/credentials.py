@@ -10,9 +10,11 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import aiofiles
@@ -104,14 +106,27 @@ class Credentials:
             (id_ for id_ in self.ids() if id_ != charger_id and id_.casefold() == wanted), None
         )
 
-    async def put(self, charger_id: str, record: PasswordRecord | None) -> None:
-        """Make a charger known and set its password, None = none; its settings stay.
+    async def put(
+        self,
+        charger_id: str,
+        record: PasswordRecord | None,
+        changes: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        still: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Make a charger known and set its password, None = none; `changes` are of its settings.
 
-        Raises StorageError when the disk refuses; nothing has changed then.
+        Writes wait for each other: nothing is changed, and False returned, if `still` says no when
+        the turn has come. Raises StorageError when the disk refuses; nothing has changed then.
         """
         async with self._saving:
+            if not still():
+                return False
             password = record.to_json() if record else None
-            await self._replace(charger_id, {**self._raw(charger_id), "password": password})
+            settings = _merged(self.settings(charger_id), changes)
+            changed = {"password": password, "settings": settings}
+            await self._replace(charger_id, {**self._raw(charger_id), **changed})
+            return True
 
     async def remove(self, charger_id: str) -> None:
         """Forget a charger and its settings, known or not. Raises StorageError like `put`."""
@@ -119,15 +134,15 @@ class Credentials:
             if charger_id in self:
                 await self._replace(charger_id, None)
 
-    async def update_settings(self, charger_id: str, changes: dict[str, Any]) -> None:
+    async def update_settings(self, charger_id: str, changes: Mapping[str, Any]) -> None:
         """Merge `changes` into a charger's settings; None removes a key.
 
-        Raises KeyError when the charger is unknown or spoilt, and StorageError like `put`.
+        One that is unknown or spoilt has no settings, and stays so. Raises StorageError like `put`.
         """
         async with self._saving:
-            merged = self._chargers[charger_id].settings | changes
-            settings = {key: value for key, value in merged.items() if value is not None}
-            await self._replace(charger_id, {**self._raw(charger_id), "settings": settings})
+            if charger_id in self._chargers:
+                settings = _merged(self.settings(charger_id), changes)
+                await self._replace(charger_id, {**self._raw(charger_id), "settings": settings})
 
     def _raw(self, charger_id: str) -> dict[str, Any]:
         charger = self._chargers.get(charger_id)
@@ -179,6 +194,10 @@ def _charger(raw: object) -> _Charger:
         raise ValueError("its settings are not an object")
     record = None if password is None else PasswordRecord.from_json(password)
     return _Charger(raw, record, settings)
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**settings, **changes}.items() if value is not None}
 
 
 async def _set_aside(path: Path, error: Exception) -> str:

@@ -14,6 +14,7 @@ from aiohttp import web
 from ocpp_addon.endpoint import handshake, lobby
 from ocpp_addon.endpoint.admission import (
     NEXT_PASSWORD,
+    ONLY_THIS,
     Admission,
     Admitted,
     Knock,
@@ -168,9 +169,7 @@ class Endpoint:
     async def set_password(self, charger_id: str, secret: bytes | None) -> None:
         """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
         record = await self._passwords.hash(secret) if secret else None
-        await self.credentials.put(charger_id, record)
-        if NEXT_PASSWORD in self.credentials.settings(charger_id):  # what was said last counts
-            await self.credentials.update_settings(charger_id, {NEXT_PASSWORD: None})
+        await self.credentials.put(charger_id, record, ONLY_THIS)
         self._admission.welcome(charger_id)
 
     def turn_away(self, connection: Connection) -> None:
@@ -184,9 +183,7 @@ class Endpoint:
         For a key that the charger accepted (security whitepaper A01.FR.03). Raises StorageError.
         """
         record = await self._passwords.hash(secret)
-        if charger_id in self.credentials:
-            changes = {NEXT_PASSWORD: record.to_json()}
-            await self.credentials.update_settings(charger_id, changes)
+        await self.credentials.update_settings(charger_id, {NEXT_PASSWORD: record.to_json()})
 
     async def forget(self, charger_id: str) -> None:
         """Make a charger unknown and drop its connection. Raises StorageError."""

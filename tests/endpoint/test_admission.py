@@ -1,5 +1,6 @@
 """Who may come in: what the handshake tests over sockets do not show."""
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from ocpp_addon.endpoint import credentials as module
 from ocpp_addon.endpoint.admission import (
     NEXT_PASSWORD,
     TURNED_AWAY_LIMIT,
@@ -132,6 +134,60 @@ async def test_who_uses_a_next_password_undoes_nothing_either(
             await admission.decide(knock(NEW))
         assert ("CP1" in credentials) is not forgotten
         assert credentials.password("CP1") is None
+
+
+@pytest.mark.parametrize("following", [True, False])
+async def test_who_logs_in_while_a_charger_is_forgotten_brings_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, following: bool
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
+        if following:
+            await credentials.put("CP1", await passwords.hash(OLD))
+            record = (await passwords.hash(NEW)).to_json()
+            await credentials.update_settings("CP1", {NEXT_PASSWORD: record})
+        else:
+            await imported(credentials, NEW)
+        write, writing, written = module._write, asyncio.Event(), asyncio.Event()
+
+        async def write_slowly(path: Path, content: bytes) -> None:
+            writing.set()
+            await written.wait()
+            await write(path, content)
+
+        monkeypatch.setattr(module, "_write", write_slowly)
+        forgetting = asyncio.create_task(credentials.remove("CP1"), name="forget")
+        await writing.wait()
+        coming = asyncio.create_task(admission.decide(knock(NEW)), name="log in")
+        while len(credentials._saving._waiters or ()) == 0:  # the login waits behind the removal
+            await asyncio.sleep(0.01)
+        written.set()
+        await forgetting
+        with pytest.raises(Refusal):
+            await coming
+        assert "CP1" not in credentials
+
+
+async def test_a_password_that_is_changed_while_it_is_checked_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
+        await credentials.put("CP1", await passwords.hash(OLD))
+        other = await passwords.hash(NEW)
+        verify_now = passwords.verify
+
+        async def verify_slowly(*arguments: Any) -> bool:
+            right = await verify_now(*arguments)
+            await credentials.put("CP1", other)
+            return right
+
+        monkeypatch.setattr(passwords, "verify", verify_slowly)
+        with pytest.raises(Refusal) as refused:
+            await admission.decide(knock(OLD))
+        assert refused.value.code == "wrong_password"
 
 
 async def test_failures_are_slowed_without_hashing(tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ async def test_forgets(path: Path) -> None:
     await credentials.remove("unheard of")
     assert "CP1" not in credentials
     assert content(path)["chargers"] == {}
-    with pytest.raises(KeyError):
-        await credentials.update_settings("CP1", {"a": 1})
+    await credentials.update_settings("CP1", {"a": 1})
+    assert "CP1" not in credentials and credentials.settings("CP1") == {}
 
 
 async def test_settings_handed_out_are_a_copy(path: Path) -> None:
@@ -170,8 +170,8 @@ async def test_a_bad_record_spoils_only_its_charger(
     kept = content(path)["chargers"]
     assert kept["BAD"] == record
     assert kept["CP1"] == {**sound, "settings": {"a": 1}}
-    with pytest.raises(KeyError):
-        await credentials.update_settings("BAD", {"a": 1})
+    await credentials.update_settings("BAD", {"a": 1})
+    assert content(path)["chargers"]["BAD"] == record
     await credentials.put("BAD", RECORD)
     assert (await Credentials.load(path)).problem is None
 
@@ -184,6 +184,17 @@ async def test_an_impossible_id_is_reported_and_kept_but_known_to_nobody(path: P
     assert credentials.problem and "a/+/#" in credentials.problem
     await credentials.put("CP1", None)
     assert set(content(path)["chargers"]) == {"a/+/#", "CP1"}
+
+
+async def test_a_write_that_its_turn_finds_out_of_date_changes_nothing(path: Path) -> None:
+    credentials = await Credentials.load(path)
+    await credentials.put("CP1", None)
+    put = credentials.put("CP1", RECORD, {"a": 1}, still=lambda: "CP1" in credentials)
+    removed, stored = await asyncio.gather(credentials.remove("CP1"), put)
+    assert (removed, stored) == (None, False)
+    assert "CP1" not in credentials and content(path)["chargers"] == {}
+    assert await credentials.put("CP1", RECORD, {"a": 1, "b": None})
+    assert credentials.settings("CP1") == {"a": 1}
 
 
 async def test_a_failed_save_leaves_everything_as_it_was(path: Path) -> None:

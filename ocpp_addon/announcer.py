@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from ocpp_addon.devices import Devices
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import Event, StateChanged
+from ocpp_addon.home.shown import public_state
 from ocpp_addon.mqtt.retained import Retained
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.text import utc
@@ -102,7 +103,7 @@ class Announcer:
         state = self._home.states.get(charger_id, connector)
         if state is None or not self.is_known(charger_id):
             return None
-        public = state.as_public(datetime.now(UTC))
+        public = public_state(state, datetime.now(UTC))
         if connector == 0:
             facts = self._home.charger(charger_id)
             seen = self.last_seen(charger_id)

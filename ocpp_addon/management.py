@@ -13,6 +13,7 @@ from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.home.sessions import Choice
+from ocpp_addon.home.shown import api_item
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.topics import Topics
@@ -269,7 +270,7 @@ class Management:
             "connected_at": utc(connection.connected_at) if connection else None,
             "last_seen": utc(last_seen) if last_seen else None,
             "connectors": [
-                state.as_item()
+                api_item(state)
                 for state in self._home.states.of(charger_id)
                 if state.number > 0 or state.status is not None or state.values
             ],

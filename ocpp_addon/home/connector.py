@@ -10,7 +10,7 @@ from ocpp_addon.home.limits import PHASES
 from ocpp_addon.home.meter import REGISTER, Sample
 from ocpp_addon.home.register import MOST_POWER, SLACK
 from ocpp_addon.home.run import Run
-from ocpp_addon.home.transactions import Session, TransactionId
+from ocpp_addon.home.session import Session, TransactionId
 from ocpp_addon.text import utc
 
 STATUSES = (
@@ -222,53 +222,6 @@ class ConnectorState:
         self._stand_still(session.ended_at)
         return None if self.session_energy is None else round(self.session_energy)
 
-    def as_public(self, now: datetime) -> dict[str, Any]:
-        """Return the retained state; only what is known."""
-        status = self.status
-        public: dict[str, Any] = {"status": status}
-        if status is not None:
-            faulted = "OtherError" if status == "Faulted" else "NoError"
-            public["error"] = self.error or faulted
-            public["error_info"] = self.error_info
-            public["available"] = status != "Unavailable"
-        public |= self.values
-        energy = self.energy.shown
-        if energy is not None:
-            public["energy"] = round(energy / 1000, 3)
-        if self.number > 0:
-            public["plugged_in"] = self.plugged_in
-            public["charging"] = self.charging
-            public["current_limit"] = self.current_limit
-            public |= self._session(now)
-        else:
-            public["failure"] = self.failure
-        return {key: value for key, value in public.items() if value is not None}
-
-    def as_item(self) -> dict[str, Any]:
-        """Return it for the API."""
-        energy, in_session = self.energy.shown, self.energy_of_session
-        return {
-            "connector": self.number,
-            "evse": self.number if self.evse and self.number else None,
-            "status": self.status,
-            "error": self.error,
-            "info": self.error_info,
-            "updated": _written(self.status_at or self.sampled_at),
-            "plugged_in": self.plugged_in,
-            "charging": self.charging if self.number else None,
-            "power": self.values.get("power"),
-            "energy_wh": None if energy is None else round(energy),
-            "current_limit": self.current_limit,
-            "session": None
-            if self.run is None
-            else {
-                "transaction_id": self.run.transaction_id,
-                "tag": self.run.tag,
-                "started_at": utc(self.run.started_at),
-                "energy_wh": None if in_session is None else round(in_session),
-            },
-        }
-
     def as_json(self, floor: float) -> dict[str, Any]:
         """Return what must survive a restart; `floor` is the most energy shown until then."""
         return {
@@ -295,24 +248,6 @@ class ConnectorState:
         if state.run is not None and state.run.start_total is not None:
             state.session_floor = state.energy.floor - state.run.start_total
         return state
-
-    def _session(self, now: datetime) -> dict[str, Any]:
-        public: dict[str, Any] = {"session_active": self.run is not None}
-        if self.session_started is None:
-            return public
-        until = self.session_ended or max(now, self.session_started)
-        minutes = (until - self.session_started).total_seconds() / 60
-        public |= {
-            "session_started": utc(self.session_started),
-            "session_ended": _written(self.session_ended),
-            "session_duration": round(minutes, 1),
-            "transaction_id": self.run.transaction_id if self.run else None,
-            "id_tag": self.tag,
-            "stop_reason": self.stop_reason,
-        }
-        if self.energy_of_session is not None:
-            public["session_energy"] = round(self.energy_of_session / 1000, 3)
-        return public
 
     def _hear(self, at: datetime) -> None:
         if self.run is not None:

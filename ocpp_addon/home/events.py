@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ocpp_addon.home.transactions import TransactionId
+from ocpp_addon.home.session import TransactionId
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datetime import datetime
 from ocpp_addon.home import wanted
 from ocpp_addon.home.profiles import Habits, Limit, set_limit
 from ocpp_addon.home.questions import OrderFailed, Questions, demand, verdict
-from ocpp_addon.home.transactions import TransactionId
+from ocpp_addon.home.session import TransactionId
 from ocpp_addon.ocpp.messages import Payload
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.text import printable

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 from ocpp_addon.home import settings
 from ocpp_addon.home.limits import PHASES, VOLTAGE
 from ocpp_addon.home.questions import GOOD, Questions, refusal, verdict
+from ocpp_addon.home.session import TransactionId
 from ocpp_addon.home.settings import RATE_UNIT, STACK_LEVEL
-from ocpp_addon.home.transactions import TransactionId
 from ocpp_addon.ocpp.messages import CallError, Payload
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.text import utc

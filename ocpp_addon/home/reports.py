@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ocpp_addon.home.meter import Sample
-from ocpp_addon.home.transactions import TransactionId
+from ocpp_addon.home.session import TransactionId
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from ocpp_addon.home import fields, meter
 from ocpp_addon.home.clock import PeerClock
 from ocpp_addon.home.reports import MeterReport, Report, StatusReport
-from ocpp_addon.home.transactions import TransactionId
+from ocpp_addon.home.session import TransactionId
 from ocpp_addon.ocpp.messages import Call, Payload, Send
 
 

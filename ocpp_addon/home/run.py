@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from ocpp_addon.home.transactions import Session, TransactionId
+from ocpp_addon.home.session import Session, TransactionId
 from ocpp_addon.text import utc
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ocpp_addon.database import Database
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.session import TransactionId
 from ocpp_addon.home.states import States
-from ocpp_addon.home.transactions import TransactionId
 from ocpp_addon.text import utc
 
 ROWS_LIMIT = 10_000  # of one answer

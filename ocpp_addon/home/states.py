@@ -1,13 +1,11 @@
-"""The states of all connectors: what chargers report goes in, what survives a restart goes out."""
+"""The states of all connectors, and the sessions at them: what chargers report goes in here."""
 
 import asyncio
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, NoReturn, Self
+from typing import NoReturn, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
@@ -15,7 +13,9 @@ from ocpp_addon.home.connector import ConnectorState
 from ocpp_addon.home.events import SessionEnded, SessionStarted, StateChanged, Tell
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.reports import ChargingReport, MeterReport, Report, StatusReport
-from ocpp_addon.home.transactions import Session, Start, TransactionId, Transactions
+from ocpp_addon.home.session import Session, Start, TransactionId
+from ocpp_addon.home.stored_states import Key, StoredStates
+from ocpp_addon.home.transactions import Transactions
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -25,23 +25,6 @@ CONNECTOR_LIMIT = 64  # of a charger, its number 0 included
 LIVE = timedelta(minutes=5)  # what is older says nothing of the present
 STALE = timedelta(minutes=10)  # that a session outlives the plug; its end may still be on its way
 SAVE_EVERY = 300.0  # seconds between writes of meter readings (SD cards)
-RESERVE = 500.0  # Wh that may be shown beyond what is stored, and are shown at once after a crash
-
-# What a reading changes of what is stored.
-MOVED_BY_METER = frozenset({"energy", "sampled_at", "session_energy", "values"})
-
-Key = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """What is on disk, and which energy it was then; `floor` is the most that may be shown."""
-
-    text: str
-    facts: str  # all of it but what the meter moves
-    energy: float
-    floor: float
-
 
 _CHARGES = frozenset({None, "Charging", "SuspendedEV", "SuspendedEVSE", "Occupied", "Other"})
 
@@ -49,37 +32,22 @@ _CHARGES = frozenset({None, "Charging", "SuspendedEV", "SuspendedEVSE", "Occupie
 class States:
     """Keep a state for each connector that was ever spoken of."""
 
-    TABLES: ClassVar[tuple[str, ...]] = (
-        "CREATE TABLE IF NOT EXISTS states (charger_id TEXT NOT NULL, number INTEGER NOT NULL,"
-        " state TEXT NOT NULL, PRIMARY KEY (charger_id, number))",
-    )
+    TABLES = StoredStates.TABLES
 
-    def __init__(self, journal: Journal, transactions: Transactions) -> None:
+    def __init__(self, stored: StoredStates, transactions: Transactions) -> None:
         self.tell: Tell = lambda event: None
-        self._journal = journal
+        self._stored = stored
         self._transactions = transactions
         self._states: dict[str, dict[int, ConnectorState]] = {}
-        self._unsaved: set[Key] = set()
-        self._stored: dict[Key, _Stored] = {}
         transactions.listener = self
 
     @classmethod
     async def open(cls, database: Database, journal: Journal, transactions: Transactions) -> Self:
         """Read what is stored and follow the sessions that run."""
-        states = cls(journal, transactions)
-        for charger_id, number, text in await database.read(
-            "SELECT charger_id, number, state FROM states ORDER BY rowid"
-        ):
-            try:
-                state = ConnectorState.from_json(number, json.loads(text))
-            except (KeyError, TypeError, ValueError, AttributeError):
-                log.warning("The stored state of %s cannot be read.", printable(charger_id))
-                continue
-            state.energy.unsure = database.restored
+        stored = StoredStates(journal)
+        states = cls(stored, transactions)
+        for (charger_id, number), state in (await stored.read(database)).items():
             states._states.setdefault(charger_id, {})[number] = state
-            states._stored[charger_id, number] = _Stored(
-                text, _facts(json.loads(text)), state.energy.floor, state.energy.floor
-            )
             if state.run is not None:
                 session = transactions.get(charger_id, state.run.transaction_id)
                 if session is None or session.ended_at is not None:
@@ -166,13 +134,7 @@ class States:
     def forget(self, charger_id: str) -> None:
         """Drop the states of a charger; whoever shows them must have taken them back before."""
         for number in self._states.pop(charger_id, {}):
-            self._unsaved.discard((charger_id, number))
-            self._stored.pop((charger_id, number), None)
-            self._journal.later(
-                ("state", (charger_id, number)),
-                "DELETE FROM states WHERE charger_id = ? AND number = ?",
-                *(charger_id, number),
-            )
+            self._stored.forget((charger_id, number))
 
     async def run(self) -> NoReturn:
         """Write meter readings now and then, and end sessions that nobody ends."""
@@ -194,15 +156,13 @@ class States:
                         printable(session.transaction_id),
                     )
                     self._transactions.give_up(session, state.free_since)
-        # What stands still is stored as it is shown.
-        moving = {key for key, stored in self._stored.items() if stored.floor > stored.energy}
-        for key in self._unsaved | moving:
-            self._save(key)
+        for key in self._stored.due():
+            self._stored.save(key, self._state(key))
 
     def save_all(self) -> None:
         """Note for the disk that nothing will be shown that is not stored."""
         for key in self.known():
-            self._save(key, surely=True)
+            self._stored.save(key, self._state(key), surely=True)
 
     # What happens to sessions.
 
@@ -276,12 +236,7 @@ class States:
         for sample in report.samples:
             live = now - sample.at <= LIVE
             state.take(sample, sample.at, live=live, transaction=transaction)
-        key = (charger_id, state.number)
-        stored, energy = self._stored.get(key), state.energy.most_shown
-        if stored is None or energy > stored.floor:
-            self._save(key)
-        elif state.run is not None or energy != stored.energy:
-            self._unsaved.add(key)
+        self._stored.measured((charger_id, state.number), state)
         self.tell(StateChanged(charger_id, state.number))
 
     def _follow(
@@ -335,33 +290,6 @@ class States:
         return self._states[key[0]][key[1]]
 
     def _changed(self, charger_id: str, number: int) -> None:
-        """Take a change that is worth the disk at once, unless the meter alone has moved."""
-        key = (charger_id, number)
-        stored = self._stored.get(key)
-        if stored is None or stored.facts != _facts(self._state(key).as_json(stored.floor)):
-            try:
-                self._save(key)
-            except StorageError:  # the journal tells of it
-                self._unsaved.add(key)
-        else:  # chargers repeat themselves
-            self._unsaved.add(key)
+        key = charger_id, number
+        self._stored.changed(key, self._state(key))
         self.tell(StateChanged(charger_id, number))
-
-    def _save(self, key: Key, *, surely: bool = False) -> None:
-        """Note a state for the disk; `surely` if nothing more will be shown."""
-        state, stored = self._state(key), self._stored.get(key)
-        energy = state.energy.most_shown
-        still = state.run is None and (stored is None or energy == stored.energy)
-        floor = energy if still or surely else energy + RESERVE
-        content = state.as_json(floor)
-        text = json.dumps(content)
-        if stored is None or stored.text != text:
-            self._journal.later(
-                ("state", key), "INSERT OR REPLACE INTO states VALUES (?, ?, ?)", *key, text
-            )
-            self._stored[key] = _Stored(text, _facts(content), energy, floor)
-        self._unsaved.discard(key)
-
-
-def _facts(content: Mapping[str, Any]) -> str:
-    return json.dumps([content[name] for name in sorted(content.keys() - MOVED_BY_METER)])

@@ -1,82 +1,24 @@
-"""Transaction ids that are never reused, and the charging sessions that chargers report."""
+"""The charging sessions that chargers report: which run, which have ended, under which id."""
 
-import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.home.journal import Journal
-from ocpp_addon.home.register import LIKELY_POWER, MOST_ENERGY
+from ocpp_addon.home.session import TAG_LIMIT, Session, Start, Stop, TransactionId
+from ocpp_addon.home.transaction_ids import TransactionIds
 from ocpp_addon.text import utc
 
-TransactionId = int | str  # 1.6 has integers from the central system, 2.x texts from the charger
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-LATEST = 2**31 - 2**24  # seconds after the epoch; a clock beyond it would use up the 32 bits
-RESTORED_LEAP = 2**24  # ids left out where neither clock nor backup knows what was given since
 SESSION_LIMIT = 50_000  # rows kept, the oldest go first
 OPEN_LIMIT = 10_000  # running sessions remembered, whatever chargers never stop
 ENDED_LIMIT = 1_000  # ended sessions remembered, for what chargers tell late
-TAG_LIMIT = 255
 
 _COLUMNS = (
     "number, charger_id, transaction_id, connector, tag, meter_start, meter_stop, started_at,"
     " ended_at, reason, fingerprint, energy, stale"
 )
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a charger said at the start; `stamp` is its time stamp as sent."""
-
-    charger_id: str
-    connector: int | None
-    tag: str | None
-    meter: int | None  # Wh
-    at: datetime
-    stamp: str | None = None
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Return what a repetition has in common with its original; None if nothing tells."""
-        if not self.stamp:
-            return None
-        words = (self.connector, self.tag, self.meter, self.stamp)
-        return hashlib.sha256(repr(words).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Stop:
-    """What a charger said at the end."""
-
-    charger_id: str
-    transaction_id: TransactionId | None
-    meter: int | None  # Wh
-    at: datetime
-    reason: str
-
-
-@dataclass(frozen=True)
-class Session:
-    """One charging session, running until it has `ended_at`; meters in Wh.
-
-    A `stale` one was ended by us: what the charger says of its end is still welcome.
-    """
-
-    number: int
-    charger_id: str
-    transaction_id: TransactionId
-    connector: int | None
-    tag: str | None
-    meter_start: int | None
-    meter_stop: int | None
-    started_at: datetime
-    ended_at: datetime | None
-    reason: str | None
-    fingerprint: str | None
-    energy: int | None = None  # Wh
-    stale: bool = False
 
 
 class Listener(Protocol):
@@ -110,7 +52,7 @@ class Transactions:
     """Keep sessions; what is told is in memory at once and on disk after the journal's flush."""
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "CREATE TABLE IF NOT EXISTS transaction_ids (one INTEGER PRIMARY KEY, last INTEGER)",
+        *TransactionIds.TABLES,
         # No type for the transaction id: 7 and "7" stay what they are.
         "CREATE TABLE IF NOT EXISTS sessions"
         " (number INTEGER PRIMARY KEY, charger_id TEXT NOT NULL, transaction_id NOT NULL,"
@@ -119,12 +61,9 @@ class Transactions:
         " energy INTEGER, stale INTEGER NOT NULL DEFAULT 0)",
     )
 
-    def __init__(
-        self, journal: Journal, last_id: int, last_number: int, *, restored: bool = False
-    ) -> None:
+    def __init__(self, journal: Journal, ids: TransactionIds, last_number: int) -> None:
         self._journal = journal
-        self._last_id = last_id
-        self._restored = restored
+        self._ids = ids
         self._last_number = last_number
         self._open: dict[tuple[str, TransactionId], Session] = {}
         self._ended: OrderedDict[tuple[str, TransactionId], Session] = OrderedDict()
@@ -132,10 +71,10 @@ class Transactions:
 
     @classmethod
     async def open(cls, database: Database, journal: Journal) -> Self:
-        """Read the last id and the sessions that were running."""
-        [(last_id,)] = await database.read("SELECT max(last) FROM transaction_ids")
+        """Read the sessions that were running, and those that ended last."""
         [(last_number,)] = await database.read("SELECT max(number) FROM sessions")
-        transactions = cls(journal, last_id or 0, last_number or 0, restored=database.restored)
+        ids = await TransactionIds.open(database, journal)
+        transactions = cls(journal, ids, last_number or 0)
         for session in await _stored(database, "ended_at IS NULL", OPEN_LIMIT):
             transactions._open[session.charger_id, session.transaction_id] = session
         for session in await _stored(database, "ended_at IS NOT NULL", ENDED_LIMIT):
@@ -171,24 +110,8 @@ class Transactions:
         return self._open.get(key) or self._ended.get(key)
 
     def new_id(self, charger_id: str, now: datetime) -> int:
-        """Return an id that was never given, not even by a database that a backup has replaced.
-
-        It may be told to a charger once the journal is flushed.
-        """
-        seconds = int((now - EPOCH).total_seconds())
-        if self._restored and seconds <= self._last_id:  # a clock that is behind
-            self._last_id += RESTORED_LEAP
-        self._restored = False
-        identity = max(self._last_id + 1, seconds if seconds < LATEST else 0)
-        while (charger_id, identity) in self._open:  # given by another central system
-            identity += 1
-        self._journal.later(
-            ("transaction_id", 1),
-            "INSERT OR REPLACE INTO transaction_ids VALUES (1, ?)",
-            identity,
-        )
-        self._last_id = identity
-        return identity
+        """Return an id that was never given; it may be told once the journal is flushed."""
+        return self._ids.give(now, lambda identity: (charger_id, identity) in self._open)
 
     def begin(self, start: Start, now: datetime) -> int:
         """Open a session under a new id; a repeated start gets the id of its original."""
@@ -290,7 +213,7 @@ class Transactions:
         key = (session.charger_id, session.transaction_id)
         news = key in self._open
         measured = self.listener.measured(session) if news else session.energy
-        session = replace(session, energy=_energy(session, measured))
+        session = session.finished(measured)
         self._keep(session)
         self._open.pop(key, None)
         self._ended[key] = session
@@ -322,17 +245,6 @@ class Transactions:
         )
         if session.ended_at is None:
             self._open[session.charger_id, session.transaction_id] = session
-
-
-def _energy(session: Session, measured: int | None) -> int | None:
-    """Return the energy by the two readings of the meter, unless what was measured is likelier."""
-    if session.meter_start is None or session.meter_stop is None or session.ended_at is None:
-        return measured
-    told = session.meter_stop - session.meter_start
-    hours = (session.ended_at - session.started_at).total_seconds() / 3600
-    if told < 0 or (measured and (told == 0 or told > LIKELY_POWER * hours + MOST_ENERGY)):
-        return measured
-    return told
 
 
 def _negative(stop: Stop) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import Event, StateChanged
+from ocpp_addon.home.shown import public_state
 from ocpp_addon.ocpp.messages import Call, CallResult, Payload
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.text import utc
@@ -84,4 +85,4 @@ class Charger:
     def state(self, connector: int = 1) -> dict[str, Any]:
         """Return what is shown of a connector."""
         state = self.central.states.get(self.charger_id, connector)
-        return state.as_public(self.now) if state else {}
+        return public_state(state, self.now) if state else {}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ocpp_addon.database import Database
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.connector import STATUSES
+from ocpp_addon.home.shown import api_item, public_state
 from ocpp_addon.ocpp.version import V16, V201
 from ocpp_addon.text import utc
 from tests.home.charger import Charger
@@ -99,8 +100,8 @@ class World:
     def check(self) -> None:
         """Hold what is shown against what must always be true."""
         for state in self.charger.central.states.of("garage"):
-            public = state.as_public(self.charger.now)
-            json.dumps([public, state.as_item()], allow_nan=False)
+            public = public_state(state, self.charger.now)
+            json.dumps([public, api_item(state)], allow_nan=False)
             energy = public.get("energy")
             if energy is not None:
                 assert energy >= self.shown.get(state.number, 0)

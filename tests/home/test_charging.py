@@ -11,6 +11,7 @@ from ocpp_addon.home import journal
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import SessionEnded, SessionStarted, TagScanned
 from ocpp_addon.home.sessions import Choice, Record
+from ocpp_addon.home.shown import api_item
 from ocpp_addon.home.states import SAVE_EVERY, STALE
 from ocpp_addon.ocpp.messages import Call, CallResult
 from ocpp_addon.ocpp.version import V16, V201, Version
@@ -358,7 +359,7 @@ async def test_a_session_that_tells_of_itself_is_the_one_that_runs(charger: Char
 async def test_the_charger_itself_is_no_outlet(charger: Charger) -> None:
     await charger.status("Faulted", connector=0, errorCode="GroundFailure", info="wet")
     [state] = charger.central.states.of("garage")
-    item = state.as_item()
+    item = api_item(state)
     assert (item["status"], item["error"], item["info"]) == ("Faulted", "GroundFailure", "wet")
     assert (item["plugged_in"], item["charging"]) == (None, None)
     assert charger.state(0) == {
@@ -588,7 +589,9 @@ async def test_a_session_of_2(charger2: Charger) -> None:
     state = charger2.state(2)
     assert (state["status"], state["id_tag"], state["power"]) == ("Charging", "card", 7200)
     assert (state["energy"], state["session_energy"]) == (101.5, 1.5)
-    item = next(one for one in charger2.central.states.of("garage") if one.number == 2).as_item()
+    two = charger2.central.states.get("garage", 2)
+    assert two is not None
+    item = api_item(two)
     assert (item["connector"], item["evse"]) == (2, 2)
     assert item["session"]["energy_wh"] == 1500
 

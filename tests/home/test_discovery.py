@@ -21,6 +21,7 @@ from ocpp_addon.home.discovery import Component, charger_payload, device_id, gat
 from ocpp_addon.home.entities import ANYTHING
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.meter import QUANTITIES, REGISTER
+from ocpp_addon.home.shown import public_state
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.messages import Call, CallResult
 from ocpp_addon.ocpp.version import V16
@@ -114,10 +115,10 @@ async def test_every_key_of_a_state_is_shown_somewhere(central: CentralSystem) -
                                          "meterStop": 1500, "reason": "Local"})  # fmt: skip
     state = central.states.get("CP1", 1)
     assert state is not None
-    keys = set(state.as_public(NOW))
+    keys = set(public_state(state, NOW))
     central.received("CP1", V16, stop, NOW)
     await central.answer("CP1", V16, stop, NOW)
-    keys |= set(state.as_public(NOW))
+    keys |= set(public_state(state, NOW))
     assert {"session_ended", "stop_reason", "id_tag", "error_info", "energy"} <= keys
     shown = {one.shown_by for one in entities.OF_CONNECTOR}
     assert keys <= shown

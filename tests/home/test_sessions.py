@@ -7,9 +7,10 @@ import pytest
 from ocpp_addon.database import Database
 from ocpp_addon.home import sessions as module
 from ocpp_addon.home.journal import Journal
+from ocpp_addon.home.session import Start, Stop
 from ocpp_addon.home.sessions import Choice, Sessions
 from ocpp_addon.home.states import States
-from ocpp_addon.home.transactions import Start, Stop, Transactions
+from ocpp_addon.home.transactions import Transactions
 from tests.home.conftest import NOW
 
 DAY = timedelta(days=1)

@@ -1,7 +1,7 @@
-"""Ids that are never reused, and sessions."""
+"""Sessions as chargers tell them, right and wrong."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +9,11 @@ import pytest
 from ocpp_addon.database import Database
 from ocpp_addon.home import transactions as module
 from ocpp_addon.home.journal import Journal
-from ocpp_addon.home.transactions import Start, Stop, Transactions
+from ocpp_addon.home.session import Start, Stop
+from ocpp_addon.home.transaction_ids import EPOCH
+from ocpp_addon.home.transactions import Transactions
 from tests.home.conftest import NOW
 
-SECONDS = int((NOW - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds())
 START = Start("garage", 1, "card", 1000, NOW, "2026-11-24T17:00:00Z")
 STOP = Stop("garage", 0, 4500, NOW + timedelta(hours=1), "Local")
 
@@ -37,55 +38,11 @@ def books(database: Database) -> Books:
     return Books(database)
 
 
-async def test_ids_start_at_the_seconds_of_the_epoch_and_rise(books: Books) -> None:
-    transactions = await books.open()
-    assert [transactions.new_id("garage", NOW) for _ in range(3)] == [
-        SECONDS,
-        SECONDS + 1,
-        SECONDS + 2,
-    ]
-    assert transactions.new_id("garage", NOW + timedelta(days=1)) == SECONDS + 86_400
-
-
-@pytest.mark.parametrize(
-    "now",
-    [
-        datetime(1970, 1, 1, tzinfo=UTC),
-        NOW - timedelta(days=1),
-        datetime(2200, 1, 1, tzinfo=UTC),  # beyond 32 bits
-    ],
-)
-async def test_ids_are_not_reused_after_a_restart_with_a_wrong_clock(
-    books: Books, now: datetime
-) -> None:
-    last = (await books.open()).new_id("garage", NOW)
-    await books.journal.flush()
-    assert (await books.open()).new_id("garage", now) == last + 1
-
-
-async def test_an_old_backup_leads_to_no_reuse(books: Books) -> None:
-    transactions = await books.open()
-    given = {transactions.new_id("garage", NOW) for _ in range(100)}  # never flushed: lost
-    later = await books.open()
-    assert later.new_id("garage", NOW + timedelta(seconds=101)) not in given
-
-
-async def test_a_backup_and_a_clock_that_is_behind_lead_to_no_reuse(books: Books) -> None:
-    last = (await books.open()).new_id("garage", NOW)
-    await books.journal.flush()
-    books.database.restored = True
-    restored = await books.open()
-    behind = NOW - timedelta(days=1)
-    assert restored.new_id("garage", behind) == last + module.RESTORED_LEAP + 1
-    assert restored.new_id("garage", behind) == last + module.RESTORED_LEAP + 2
-    books.database.restored = True
-    assert (await books.open()).new_id("garage", NOW + timedelta(days=1)) == SECONDS + 86_400
-
-
 async def test_an_id_that_another_central_system_gave_is_skipped(books: Books) -> None:
     transactions = await books.open()
-    transactions.begun(START, SECONDS)
-    assert transactions.new_id("garage", NOW) == SECONDS + 1
+    seconds = int((NOW - EPOCH).total_seconds())
+    transactions.begun(START, seconds)
+    assert transactions.new_id("garage", NOW) == seconds + 1
 
 
 async def test_a_session_from_start_to_end(books: Books) -> None:

@@ -5,13 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from ocpp_addon.home import fields, meter, reports2
-from ocpp_addon.home.answers16 import INVALID, PENDING_INTERVAL
-from ocpp_addon.home.clock import Clocks
-from ocpp_addon.home.journal import Journal
-from ocpp_addon.home.scans import Scans
-from ocpp_addon.home.states import States
-from ocpp_addon.home.tags import Tags
-from ocpp_addon.home.transactions import Start, Stop, Transactions
+from ocpp_addon.home.desk import Desk
+from ocpp_addon.home.session import Start, Stop
 from ocpp_addon.ocpp.messages import Call, Payload, Send
 from ocpp_addon.ocpp.version import V21, Version
 from ocpp_addon.text import utc
@@ -58,41 +53,26 @@ FIXED_21: dict[str, Payload] = FIXED | {
 class Answers2:
     """Observe and answer Calls of OCPP 2.0.1 and 2.1; odd payloads are answered as well."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        clocks: Clocks,
-        tags: Tags,
-        scans: Scans,
-        transactions: Transactions,
-        states: States,
-        heartbeat_interval: int,
-    ) -> None:
-        self._journal = journal
-        self._clocks = clocks
-        self._tags = tags
-        self._scans = scans
-        self._transactions = transactions
-        self._states = states
-        self._heartbeat_interval = heartbeat_interval
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     def observe(self, charger_id: str, call: Call | Send, now: datetime) -> None:
         """Note tags, what happens to transactions and what is said of EVSEs."""
         payload, event = call.payload, call.action == "TransactionEvent"
         if event:
             self._open(charger_id, payload, now)
-        reports = reports2.read(call, self._clocks.of(charger_id), now)
-        self._states.observe(charger_id, reports, now, evse=True)
+        reports = reports2.read(call, self._desk.clocks.of(charger_id), now)
+        self._desk.states.observe(charger_id, reports, now, evse=True)
         if event:
             self._close(charger_id, payload, now)
         if event or call.action == "Authorize":
             tag = _token(payload)
-            self._tags.saw(tag, charger_id, now)
+            self._desk.tags.saw(tag, charger_id, now)
             if not event:
-                self._scans.asked(charger_id, tag, now)
+                self._desk.scans.asked(charger_id, tag, now)
             elif payload.get("triggerReason") in ("Authorized", "StopAuthorized", "Deauthorized"):
-                at = self._clocks.moment(charger_id, payload, now)
-                self._scans.started(charger_id, _evse(payload), tag, at, now)
+                at = self._desk.clocks.moment(charger_id, payload, now)
+                self._desk.scans.started(charger_id, _evse(payload), tag, at, now)
 
     def _open(self, charger_id: str, payload: Payload, now: datetime) -> None:
         transaction_id = reports2.transaction_id(payload)
@@ -100,19 +80,19 @@ class Answers2:
             return
         if payload.get("eventType") == "Started":
             registers = self._registers(charger_id, payload, now)
-            self._transactions.begun(
+            self._desk.transactions.begun(
                 Start(
                     charger_id,
                     _evse(payload),
                     _token(payload),
                     registers[0] if registers else None,
-                    self._clocks.moment(charger_id, payload, now),
+                    self._desk.clocks.moment(charger_id, payload, now),
                 ),
                 transaction_id,
             )
         else:
             # Who plugs in first shows a tag later.
-            self._transactions.amend(
+            self._desk.transactions.amend(
                 charger_id, transaction_id, connector=_evse(payload), tag=_token(payload)
             )
 
@@ -122,12 +102,12 @@ class Answers2:
             return
         registers = self._registers(charger_id, payload, now)
         reason = fields.label(fields.group(payload, "transactionInfo"), "stoppedReason")
-        self._transactions.end(
+        self._desk.transactions.end(
             Stop(
                 charger_id,
                 transaction_id,
                 registers[-1] if registers else None,
-                self._clocks.moment(charger_id, payload, now),
+                self._desk.clocks.moment(charger_id, payload, now),
                 reason or "Local",  # the default of the clause
             )
         )
@@ -135,7 +115,7 @@ class Answers2:
     def _registers(self, charger_id: str, payload: Payload, now: datetime) -> list[int]:
         """Return the readings of the energy register in Wh, oldest first."""
         values = fields.groups(payload, "meterValue")
-        samples = meter.read(values, self._clocks.of(charger_id), now)
+        samples = meter.read(values, self._desk.clocks.of(charger_id), now)
         readings = [sample.values.get(meter.REGISTER) for sample in samples]
         return [round(reading) for reading in readings if reading is not None]
 
@@ -145,11 +125,7 @@ class Answers2:
         """Return the result; None for an action that the version does not have. StorageError."""
         match call.action:
             case "BootNotification":
-                return {
-                    "status": "Pending" if pending else "Accepted",
-                    "currentTime": utc(now),
-                    "interval": PENDING_INTERVAL if pending else self._heartbeat_interval,
-                }
+                return self._desk.boot(now, pending=pending)
             case "Heartbeat":
                 return {"currentTime": utc(now)}
             case "Authorize":
@@ -158,7 +134,7 @@ class Answers2:
                 if not pending and call.payload.get("eventType") in ("Started", "Ended"):
                     self._open(charger_id, call.payload, now)
                     self._close(charger_id, call.payload, now)
-                    await self._journal.flush()
+                    await self._desk.journal.flush()
                 if not fields.group(call.payload, "idToken"):
                     return {}
                 return {"idTokenInfo": self._id_token_info(call.payload, now, pending=pending)}
@@ -169,7 +145,7 @@ class Answers2:
                 return (FIXED_21 if version == V21 else FIXED).get(action)
 
     def _id_token_info(self, payload: Payload, now: datetime, *, pending: bool) -> Payload:
-        verdict = INVALID if pending else self._tags.decide(_token(payload), now)
+        verdict = self._desk.verdict(_token(payload), now, pending=pending)
         info: Payload = {"status": verdict.status}
         if verdict.parent:
             info["groupIdToken"] = {"idToken": verdict.parent, "type": "Central"}

@@ -15,6 +15,7 @@ from ocpp_addon.home.answers2 import Answers2
 from ocpp_addon.home.answers16 import Answers16
 from ocpp_addon.home.chargers import ChargerFacts, Chargers
 from ocpp_addon.home.clock import Clocks
+from ocpp_addon.home.desk import Desk
 from ocpp_addon.home.events import Event, Tell
 from ocpp_addon.home.habits import HabitBook
 from ocpp_addon.home.journal import Journal
@@ -74,8 +75,8 @@ class CentralSystem:
         self._clocks = Clocks()
         self._scans = Scans(self._tell)
         parts = (journal, self._clocks, tags, self._scans, transactions, states)
-        self._answers16 = Answers16(*parts, heartbeat_interval)
-        self._answers2 = Answers2(*parts, heartbeat_interval)
+        desk = Desk(*parts, heartbeat_interval)
+        self._answers16, self._answers2 = Answers16(desk), Answers2(desk)
         states.tell = self._tell
 
     @classmethod

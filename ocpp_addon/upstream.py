@@ -14,7 +14,10 @@ from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Send
 from ocpp_addon.ocpp.session import TRANSACTION_ACTIONS
 from ocpp_addon.text import utc
 
-_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, shelf.TRANSACTION) | {"Heartbeat": shelf.HEARTBEAT}
+_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, shelf.BOUNDARY) | {
+    "MeterValues": shelf.TRANSACTION,
+    "Heartbeat": shelf.HEARTBEAT,
+}
 
 _Marks = tuple[tuple[str, str], ...]
 
@@ -111,7 +114,9 @@ def new_id() -> str:
 
 def _rank(message: Message, action: str | None) -> int:
     if isinstance(message, Call | Send):
-        return _RANKS.get(message.action, shelf.ORDINARY)
+        rank = _RANKS.get(message.action, shelf.ORDINARY)
+        measured = message.payload.get("eventType") == "Updated"  # of TransactionEvent
+        return shelf.TRANSACTION if rank == shelf.BOUNDARY and measured else rank
     return shelf.HEARTBEAT if action == "Heartbeat" else shelf.ORDINARY
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 BYTES_LIMIT = 256 * 1024 * 1024  # of stored payloads
 EVICT_AT_ONCE = 100  # rows that make room together
 HELD_CHARGERS_LIMIT = 20  # chargers that wait for approval; the messages of the first go
-HELD_LIMIT = 200  # messages of each of them; more are refused, so that the charger keeps them
+HELD_LIMIT = 200  # messages of each; for begins and ends others go, the rest is refused
 ASIDE_LIMIT = 1000  # messages kept aside; the oldest go
 DELETE_AT_ONCE = 500
 PROBE_SIZE = 32 * 1024  # bytes that a disk must take to be well again
@@ -26,7 +26,7 @@ SAY_EVERY = 60.0  # seconds between log lines about the same trouble
 NO_ROOM = "The disk is full."
 
 # Ranks: the lowest goes first when room is short. The built-in answers go with the heartbeats.
-HEARTBEAT, ORDINARY, TRANSACTION = range(3)
+HEARTBEAT, ORDINARY, TRANSACTION, BOUNDARY = range(4)  # the last: begin or end of a transaction
 
 # Due; on the wire as well, so not due; kept until a person approves the charger.
 State = Literal["waiting", "flying", "held"]
@@ -79,7 +79,7 @@ class Shelf:
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
         self._limit = limit
-        self._rows: tuple[dict[int, _Row], ...] = ({}, {}, {})  # by rank
+        self._rows: tuple[dict[int, _Row], ...] = ({}, {}, {}, {})  # by rank
         self._size = 0
         self._held: dict[str, int] = {}  # by charger, in the order of their first messages
         self._flying = 0
@@ -265,14 +265,31 @@ class Shelf:
             log.warning("%s", self.last_aside)
 
     def _fault(self, message: Outgoing, size: int, state: State) -> str | None:
-        if state == "held":
-            if self._held.get(message.charger_id, 0) >= HELD_LIMIT:
-                return f"Too many messages of {printable(message.charger_id)} wait for approval."
-            if message.charger_id not in self._held and len(self._held) >= HELD_CHARGERS_LIMIT:
-                self.discard(next(iter(self._held)))
+        if state == "held" and not self._make_room_to_hold(message):
+            return f"Too much waits for approval: {printable(message.charger_id)} has to keep more."
         if not self._make_room(message.rank, size):
             return "The outbox is full: messages of chargers are dropped or refused."
         return None
+
+    def _make_room_to_hold(self, message: Outgoing) -> bool:
+        """Let go of what was held and counts less than the newcomer; False if that must go."""
+        charger_id = message.charger_id
+        if self._held.get(charger_id, 0) >= HELD_LIMIT:
+            lesser = self._held_of(charger_id, below=message.rank)[:1]
+            self._drop_held(charger_id, lesser)
+            return bool(lesser)
+        if charger_id not in self._held and len(self._held) >= HELD_CHARGERS_LIMIT:
+            first = next(iter(self._held))
+            self._drop_held(first, self._held_of(first))
+        return True
+
+    def _drop_held(self, charger_id: str, seqs: list[int]) -> None:
+        for seq in seqs:
+            self.remove(seq)
+        self.dropped += len(seqs)
+        if seqs:
+            whose = printable(charger_id)
+            self._say(f"Too much waits for approval: the oldest messages of {whose} are dropped.")
 
     def _make_room(self, rank: int, size: int) -> bool:
         """Let go of what counts least, up to the rank of the newcomer; False if it must go."""
@@ -290,10 +307,10 @@ class Shelf:
             self._say("The outbox is full: the messages that count least are dropped.")
         return True
 
-    def _held_of(self, charger_id: str) -> list[int]:
+    def _held_of(self, charger_id: str, below: int = BOUNDARY + 1) -> list[int]:
         return [
             seq
-            for rows in self._rows
+            for rows in self._rows[:below]
             for seq, row in rows.items()
             if row.state == "held" and row.charger_id == charger_id
         ]

@@ -458,6 +458,49 @@ async def test_of_a_waiting_charger_the_first_two_hundred_messages_are_kept(tmp_
         assert [each.json["Payload"]["meterStart"] for each in seen] == list(range(HELD_LIMIT))
 
 
+@pytest.mark.parametrize(
+    ("subprotocol", "begin", "measured", "end"),
+    [
+        (
+            "ocpp1.6",
+            (
+                "StartTransaction",
+                {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP},
+            ),
+            ("MeterValues", {"connectorId": 1, "meterValue": []}),
+            ("StopTransaction", {"transactionId": 1, "meterStop": 7, "timestamp": STAMP}),
+        ),
+        (
+            "ocpp2.0.1",
+            ("TransactionEvent", {"eventType": "Started"}),
+            ("TransactionEvent", {"eventType": "Updated"}),
+            ("TransactionEvent", {"eventType": "Ended"}),
+        ),
+    ],
+)
+async def test_of_a_waiting_charger_begins_and_ends_win_over_meter_values(
+    tmp_path: Path, subprotocol: str, begin: Any, measured: Any, end: Any
+) -> None:
+    async with (
+        stand(tmp_path, unknown_chargers="ask") as one,
+        one.charger("CP1", subprotocols=(subprotocol,)) as charger,
+    ):
+        for _ in range(HELD_LIMIT):
+            assert (await charger.call(*measured))[0] == 3
+        assert (await charger.call(*measured))[0] == 4
+        for word in (begin, end):
+            assert (await charger.call(*word))[0] == 3
+        assert (await one.request("GET", "health"))[1]["outbox"]["dropped"] == 3
+        _, shown = await one.request("GET", "api/chargers/CP1")
+        body = {"connection": shown["connection"]}
+        assert (await one.request("POST", "api/chargers/CP1/approve", body))[0] == 200
+        last = f"ocpp/cp/CP1/{end[0]}"
+        await one.watch.expect(last, HELD_LIMIT if begin[0] == end[0] else 1)
+        kept = [seen.json for seen in one.watch.seen if seen.topic.startswith("ocpp/cp/CP1/")]
+        said = [(each["Action"], each["Payload"]) for each in kept]
+        assert said == [measured] * (HELD_LIMIT - 2) + [begin, end]
+
+
 async def test_a_charger_that_is_forgotten_while_it_connects_stays_out(tmp_path: Path) -> None:
     chargers = [{"id": "CP1", "password": "secret"}]
     async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:

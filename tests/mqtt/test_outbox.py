@@ -17,6 +17,7 @@ from ocpp_addon.mqtt import outbox as outbox_module
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.shelf import (
+    BOUNDARY,
     HEARTBEAT,
     HELD_CHARGERS_LIMIT,
     HELD_LIMIT,
@@ -293,7 +294,7 @@ async def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     async with office(1, tmp_path, limit=100_000) as one:
         for number in range(HELD_LIMIT):
             await one.outbox.hold(message(number, "A", TRANSACTION))
-        with pytest.raises(StorageError, match="wait for approval"):
+        with pytest.raises(StorageError, match="waits for approval"):
             await one.outbox.hold(message("more", "A", TRANSACTION))
         for number in range(HELD_CHARGERS_LIMIT):
             await one.outbox.hold(message("x", f"C{number}", TRANSACTION))
@@ -301,6 +302,22 @@ async def test_what_is_held_is_bounded(tmp_path: Path) -> None:
         await until(lambda: not one.outbox.shelf._gone)
         kept = await one.database.read("SELECT DISTINCT charger FROM outbox")
         assert ("A",) not in kept
+        assert one.outbox.shelf.dropped == HELD_LIMIT + 1
+
+
+async def test_begins_and_ends_are_held_rather_than_what_was_measured(tmp_path: Path) -> None:
+    async with office(1, tmp_path) as one:
+        await one.outbox.hold(message("begin", "A", BOUNDARY))
+        for number in range(HELD_LIMIT - 1):
+            await one.outbox.hold(message(number, "A", TRANSACTION))
+        with pytest.raises(StorageError, match="waits for approval"):
+            await one.outbox.hold(message("more", "A", TRANSACTION))
+        await one.outbox.hold(message("end", "A", BOUNDARY))
+        await until(lambda: not one.outbox.shelf._gone)
+        kept = await one.database.read("SELECT payload FROM outbox ORDER BY seq")
+        expected = ["begin", *map(str, range(1, HELD_LIMIT - 1)), "end"]
+        assert [payload.decode() for (payload,) in kept] == expected
+        assert one.outbox.shelf.dropped == 2  # the refused one and the oldest
 
 
 async def test_a_disk_that_recovers_is_no_problem_any_more(tmp_path: Path) -> None:

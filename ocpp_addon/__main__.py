@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocpp_addon.client import Client
     from ocpp_addon.config import Settings
 
-COMMANDS = ("run", "simulate", "chargers", "tags", "call", "check")
-
 # Where the Supervisor puts an app's (add-on's) options and keeps its data.
 SUPERVISED_DATA = Path("/data")
 
@@ -27,7 +25,7 @@ SUPERVISED_DATA = Path("/data")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what `arguments` ask for and return the exit code: 0, 1 failed, 2 not understood."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] not in (*COMMANDS, "-h", "--help", "--version"):
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "run")
     parsed = _parser().parse_args(words)
     try:
@@ -49,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the gateway; what happens without a command, too")
     run.add_argument("--options", type=Path, metavar="FILE", help="JSON file with the options")
-    run.add_argument("--data", type=Path, metavar="DIR", help="folder that keeps the state")
+    run.add_argument("--data", type=Path, metavar="DIR", help="folder that keeps the state (data)")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="tell whether an options file is fine")
@@ -228,18 +226,20 @@ async def _list_chargers(client: "Client", parsed: argparse.Namespace) -> int:
 
 async def _add_charger(client: "Client", parsed: argparse.Namespace) -> int:
     """make a charger known, or change its password"""
-    password = None if parsed.no_password else parsed.password
-    if password is None and not parsed.no_password:
-        password = _ask_password(parsed.id)
-    await client.add_charger(parsed.id, password or None)
+    password = None if parsed.no_password else parsed.password or _ask_password(parsed.id)
+    await client.add_charger(parsed.id, password)
     print(f"{parsed.id} is known, {'with' if password else 'without'} a password.")
     return 0
 
 
-def _ask_password(charger_id: str) -> str:
+def _ask_password(charger_id: str) -> str | None:
+    """Return the password that is typed or piped in; only a person may leave it empty for none."""
     if sys.stdin.isatty():
-        return getpass.getpass(f"Password of {charger_id} (empty for none): ")
-    return sys.stdin.readline().rstrip("\r\n")
+        return getpass.getpass(f"Password of {charger_id} (empty for none): ") or None
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise GatewayError("No password came: name one, or say --no-password.")
+    return password
 
 
 async def _approve_charger(client: "Client", parsed: argparse.Namespace) -> int:

@@ -243,6 +243,8 @@ def _is_full(error: Exception) -> bool:
 
 
 def _connect(path: Path, tables: tuple[str, ...], *, thorough: bool) -> sqlite3.Connection:
+    if not path.exists():
+        path.touch(mode=0o600)  # what is in it is nobody else's business: tags open chargers
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from ocpp_addon import folder
 from ocpp_addon.announcer import Announcer
 from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
 from ocpp_addon.config import MqttSettings, Settings
@@ -194,7 +195,7 @@ class Gateway:
 
     async def _open(self, resources: AsyncExitStack) -> None:
         settings, data = self._settings, self._data
-        data.mkdir(parents=True, exist_ok=True)
+        resources.enter_context(folder.claimed(data))
         topics = _topics(settings)
         reserved = _reserved(topics)
         session = await resources.enter_async_context(aiohttp.ClientSession())

@@ -26,6 +26,7 @@ async def test_what_was_written_is_read_again_after_a_restart(tmp_path: Path) ->
     await one.close()
     two = await Database.open(tmp_path / "d.sqlite3", TABLES)
     assert two.problem is None
+    assert (tmp_path / "d.sqlite3").stat().st_mode & 0o777 == 0o600
     assert await two.read("SELECT count(*) FROM t") == [(2,)]
     await two.close()
     with pytest.raises(StorageError, match="closed"):

@@ -51,13 +51,25 @@ def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,23}", one)
 
 
-async def test_a_taken_port_is_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("option", ["port", "web_port"])
+async def test_a_taken_port_is_a_sentence_that_names_the_option(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, option: str
+) -> None:
     async with await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0) as taken:
         port = taken.sockets[0].getsockname()[1]
-        options = {**NOBODY, "port": port}
+        options = {**NOBODY, "port": 0, option: port}
         assert await gateway.run(config.load(options), tmp_path) == 1
-    assert "cannot start" in caplog.text
+    assert f"The gateway cannot start: {option}: 127.0.0.1 {port} cannot be opened:" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_a_data_folder_has_one_gateway(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = config.load({**NOBODY, "port": 0})
+    async with gateway.Gateway(options, tmp_path):
+        assert await gateway.run(options, tmp_path) == 1
+    assert f"Another gateway runs with the data folder {tmp_path}" in caplog.text
 
 
 async def test_a_part_that_fails_for_good_ends_the_gateway_with_a_line(

@@ -98,7 +98,7 @@ async def test_chargers_are_listed_as_a_table(
         (["--password", "s3cret"], "", {"password": "s3cret"}),
         (["--no-password"], "", {"password": None}),
         ([], "typed in\n", {"password": "typed in"}),
-        ([], "\n", {"password": None}),
+        (["--password", ""], "typed in\n", {"password": "typed in"}),
     ],
 )
 async def test_a_charger_is_added_with_or_without_password(
@@ -117,15 +117,27 @@ async def test_a_charger_is_added_with_or_without_password(
     assert printed == f"CP 1/ä is known, {'with' if body['password'] else 'without'} a password.\n"
 
 
+@pytest.mark.parametrize("typed", ["", "\n"])
+async def test_a_pipe_that_holds_no_password_unprotects_no_charger(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert await online(api, "chargers", "add", "CP1") == 1
+    assert api.asked == []
+    assert "--no-password" in capsys.readouterr().err
+
+
 async def test_a_password_is_asked_for_without_showing_it(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
-    monkeypatch.setattr("getpass.getpass", lambda prompt: "hidden")
-    assert await online(api, "chargers", "add", "CP1") == 0
-    assert api.asked == [("PUT", "/api/chargers/CP1", {"password": "hidden"})]
+    typed = ["hidden", ""]
+    monkeypatch.setattr("getpass.getpass", lambda prompt: typed.pop(0))
+    for password in ("hidden", None):
+        assert await online(api, "chargers", "add", "CP1") == 0
+        assert api.asked.pop() == ("PUT", "/api/chargers/CP1", {"password": password})
 
 
 async def test_approval_names_the_connection_that_waits(
@@ -255,6 +267,7 @@ async def test_the_token_may_come_from_the_environment(
         ["simulate", "--connectors", "0"],
         ["simulate", "--interval", "-1"],
         ["--nonsense"],
+        ["nonsense"],
     ],
 )
 def test_what_is_not_understood_exits_with_2(

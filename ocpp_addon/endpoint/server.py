@@ -28,6 +28,7 @@ from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
 from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.endpoint.takeover import TakeOver
+from ocpp_addon.errors import GatewayError
 from ocpp_addon.ocpp.session import Policy, Session, Validate
 from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
@@ -111,9 +112,9 @@ class Endpoint:
             app, access_log=None, handle_signals=False, shutdown_timeout=0.5
         )
         await self._runner.setup()
-        await self._listen(self._settings.port, None)
+        await self._listen("port", self._settings.port, None)
         if self._settings.tls is not None:
-            await self._listen(self._settings.tls_port, self._settings.tls)
+            await self._listen("tls_port", self._settings.tls_port, self._settings.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -194,13 +195,19 @@ class Endpoint:
         if connection is not None:
             connection.abort("the charger was forgotten")
 
-    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> None:
+    async def _listen(self, option: str, port: int, tls: ssl.SSLContext | None) -> None:
         assert self._runner is not None and self._runner.server is not None
         waiting = lobby.Waiting(lobby.MAX_WAITING_TLS if tls else lobby.MAX_WAITING)
-        server = await lobby.listen(
-            self._runner.server, self._refused_early, self._settings.host, port, tls,
-            waiting=waiting,
-        )  # fmt: skip
+        host = self._settings.host
+        try:
+            server = await lobby.listen(
+                self._runner.server, self._refused_early, host, port, tls, waiting=waiting
+            )
+        except OSError as error:
+            raise GatewayError(
+                f"{option}: {host or 'all addresses'} {port} cannot be opened:"
+                f" {error.strerror or error}."
+            ) from error
         self._waiting.append(waiting)
         self._servers.append(server)
         log.info("Chargers connect to port %d%s", self.ports[-1], " (TLS)" if tls else "")

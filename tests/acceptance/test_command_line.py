@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.patience import until
 from tests.support.stand import Watch
 
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "SUPERVISOR_TOKEN"}
 
 
@@ -117,6 +119,46 @@ async def test_from_nothing_to_a_session_and_out(tmp_path: Path) -> None:
     assert "password-of-its-own" not in kept
     assert "another-password" not in kept
     assert (tmp_path / "data" / "chargers.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_script_prints_what_reaches_another_broker(tmp_path: Path) -> None:
+    for name in ("script", ".venv", "requirements.lock", "constraints-dev.txt", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    users = tmp_path / "users"
+    words = ("mosquitto_passwd", "-c", "-b", users, "a user", "secret")
+    assert await (await asyncio.create_subprocess_exec(*words)).wait() == 0
+    async with Mosquitto("allow_anonymous false", f"password_file {users}") as mosquitto:
+        options = {
+            "mqtt": {
+                "host": "localhost",
+                "port": mosquitto.port,
+                "username": "a user",
+                "password": "secret",
+            },
+            "port": free_port(),
+            "web_port": free_port(),
+        }
+        (tmp_path / "o.json").write_text(json.dumps(options))
+        running = await asyncio.create_subprocess_exec(
+            tmp_path / "script" / "run",
+            "--options",
+            "o.json",
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert running.stdout is not None
+        async with asyncio.timeout(60):
+            while b"Watch" not in (line := await running.stdout.readline()):
+                assert line
+        told = shlex.split(line.decode().replace("PASSWORD", "secret"))[3:]
+        watching = await asyncio.create_subprocess_exec(
+            *told, "-C", "1", "-W", "20", stdout=asyncio.subprocess.PIPE
+        )
+        seen, _ = await watching.communicate()
+        assert seen == b"ocpp/gateway/main online\n"
+        running.terminate()
+        assert await asyncio.wait_for(running.wait(), 20) == 0
 
 
 async def test_bad_options_end_it_with_one_line(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from ocpp_addon.home import entities
 from ocpp_addon.home.chargers import ChargerFacts
 from ocpp_addon.home.discovery import Component, charger_payload, device_id
 from ocpp_addon.mqtt.topics import Topics
-from ocpp_addon.simulated_connector import SimulatedConnector
 from ocpp_addon.simulator import Simulator
+from ocpp_addon.simulator.connector import SimulatedConnector
 from tests.home_assistant.server import ROOT, Events, HomeAssistant, program
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.obedient import Obedient

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ocpp_addon.simulated_connector import SimulatedConnector
+from ocpp_addon.simulator.connector import SimulatedConnector
 
 
 def profile(

@@ -14,10 +14,9 @@ from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from ocpp_addon import simulated_link
 from ocpp_addon.errors import GatewayError
-from ocpp_addon.simulated_station import SimulatedStation
-from ocpp_addon.simulator import Simulator
+from ocpp_addon.simulator import Simulator, link, queue
+from ocpp_addon.simulator.station import SimulatedStation
 
 
 class Central:
@@ -149,7 +148,7 @@ async def charger_at(port: int, **options: Any) -> AsyncIterator[Simulator]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated_link, "SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr(link, "SHORTEST_PAUSE", 0.02)
 
 
 def statuses(central: Central, connector: int = 1) -> list[str]:
@@ -404,14 +403,14 @@ async def test_ends_even_when_a_cancellation_gets_lost(
 async def test_the_queue_is_bounded_but_never_drops_a_start_or_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(simulated_link, "QUEUE_LIMIT", 5)
+    monkeypatch.setattr(queue, "QUEUE_LIMIT", 5)
     simulated = Simulator("SIM1", "ws://127.0.0.1:1")
     simulated.start(1, "TAG")
     for _ in range(20):
         simulated.say_meter_values(1, "Sample.Periodic")
         simulated.say_status(1)
     simulated.stop(1, "Local")
-    queued = simulated.link.queue
+    queued = simulated.queue.messages
     assert len(queued) == 6
     assert queued[0].of_transaction
     assert queued[-1].of_transaction

@@ -5,10 +5,6 @@ import base64
 import contextlib
 import logging
 import random
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ocpp.exceptions import OCPPError
@@ -19,18 +15,15 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from ocpp_addon.errors import GatewayError
-from ocpp_addon.simulated_station import SimulatedStation
+from ocpp_addon.simulator.charger import SimulatedCharger
+from ocpp_addon.simulator.queue import Message
+from ocpp_addon.simulator.station import SimulatedStation
 from ocpp_addon.text import printable
-
-if TYPE_CHECKING:
-    from ocpp_addon.simulator import Simulator
 
 _LOG = logging.getLogger("ocpp_addon.simulator")
 
 # How often a message about a transaction is said again after a refusal.
 ATTEMPTS = 3
-# Messages that wait; beyond it only starts and stops of transactions are still taken.
-QUEUE_LIMIT = 1000
 ANSWER_TIMEOUT = 30.0
 # Between attempts to connect.
 SHORTEST_PAUSE = 1.0
@@ -39,24 +32,10 @@ LONGEST_PAUSE = 30.0
 BOOT_INTERVAL = 10.0
 
 
-@dataclass(eq=False)
-class Message:
-    """Something to say; `build` makes it when its turn comes, None if it became pointless."""
-
-    build: Callable[[], Any]
-    answered: Callable[[Any], None] = lambda answer: None
-    of_transaction: bool = False
-    refusals: int = 0
-
-
 class SimulatedLink:
-    """Say one Call at a time, on as many connections as it takes; raises GatewayError for a URL.
+    """Say one Call at a time, on as many connections as it takes; GatewayError for a bad URL."""
 
-    Messages about transactions wait until they are answered, so that they survive a lost
-    connection (OCPP 1.6 3.7.1).
-    """
-
-    def __init__(self, charger: "Simulator", url: str) -> None:
+    def __init__(self, charger: SimulatedCharger, url: str) -> None:
         self._url = f"{url.rstrip('/')}/{quote(charger.id, safe='')}"
         try:
             parse_uri(self._url)
@@ -64,36 +43,8 @@ class SimulatedLink:
             raise GatewayError(
                 "The URL of a central system has the form ws://host:port/path."
             ) from None
-        self.accepted = False  # by the central system, on this connection
-        self.queue: deque[Message] = deque()
         self._charger = charger
-        self._queued = asyncio.Event()
-        self._boot_now = asyncio.Event()
-        self._resetting = False
-
-    @property
-    def full(self) -> bool:
-        """Tell whether only starts and stops of transactions are taken."""
-        return len(self.queue) >= QUEUE_LIMIT
-
-    def say(self, message: Message) -> None:
-        """Queue a message."""
-        if message.of_transaction or not self.full:
-            self.queue.append(message)
-            self._queued.set()
-
-    def heed(self) -> None:
-        """Look at the configuration again."""
-        self._queued.set()
-
-    def boot(self) -> None:
-        """Say BootNotification now if it is what the charger waits to do."""
-        self._boot_now.set()
-
-    def reset(self) -> None:
-        """Connect anew, once what is queued about transactions was said."""
-        self._resetting = True
-        self._queued.set()
+        self._queue = charger.queue
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -114,9 +65,9 @@ class SimulatedLink:
                 _LOG.info("%s: connected to %s", self._charger.id, self._url)
                 await self._converse(connection)
                 _LOG.info("%s: disconnected", self._charger.id)
-                if self.accepted:
+                if self._charger.accepted:
                     pause = SHORTEST_PAUSE
-                self.accepted = self._resetting = False
+                self._charger.accepted = self._charger.resetting = False
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -129,8 +80,7 @@ class SimulatedLink:
     async def _converse(self, connection: ClientConnection) -> None:
         """Talk and listen until one of both ends."""
         station = SimulatedStation(self._charger, connection, ANSWER_TIMEOUT)
-        # What is not about a transaction is of no use on another connection.
-        self.queue = deque(message for message in self.queue if message.of_transaction)
+        self._queue.drop_others()
         tasks = [
             asyncio.create_task(station.start(), name="listen"),
             asyncio.create_task(self._talk(station), name="talk"),
@@ -152,21 +102,21 @@ class SimulatedLink:
 
     async def _talk(self, station: SimulatedStation) -> None:
         await self._boot(station)
-        self.accepted = True
+        self._charger.accepted = True
         for number in (0, *self._charger.connectors):
             self._charger.say_status(number)
         if self._charger.a_car_waits:
             self._charger.plug_in(1, "SIMULATED")
-        while not self._resetting or any(message.of_transaction for message in self.queue):
-            if not self.queue:
+        while not self._charger.resetting or self._queue.of_transactions:
+            if not self._queue.messages:
                 await self._wait_for_message()
-            elif await self._said(station, self.queue[0]):
-                self.queue.popleft()
+            elif await self._said(station, self._queue.messages[0]):
+                self._queue.messages.popleft()
 
     async def _boot(self, station: SimulatedStation) -> None:
         """Say BootNotification and nothing else until it is accepted (OCPP 1.6, 4.2)."""
         while True:
-            self._boot_now.clear()
+            self._charger.boot_now.clear()
             answer = None
             with contextlib.suppress(OCPPError, TimeoutError):
                 answer = await station.call(self._charger.boot_notification(), suppress=False)
@@ -179,16 +129,16 @@ class SimulatedLink:
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval if interval > 0 else BOOT_INTERVAL):
-                    await self._boot_now.wait()
+                    await self._charger.boot_now.wait()
 
     async def _wait_for_message(self) -> None:
         """Wait for something to say; after long silence that is a Heartbeat."""
-        self._queued.clear()
+        self._queue.woken.clear()
         try:
             async with asyncio.timeout(self._charger.seconds("HeartbeatInterval")):
-                await self._queued.wait()
+                await self._queue.woken.wait()
         except TimeoutError:
-            self.say(Message(call.Heartbeat))
+            self._queue.say(Message(call.Heartbeat))
 
     async def _said(self, station: SimulatedStation, message: Message) -> bool:
         """Say a message and tell whether that is done with."""

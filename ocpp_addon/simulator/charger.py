@@ -1,4 +1,4 @@
-"""A simulated OCPP 1.6 charger for demos and tests; it knows nothing of the gateway."""
+"""The simulated charger: what happens at it, and what it says of that."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 
 from ocpp.v16 import call
 
-from ocpp_addon.simulated_connector import MEASURANDS, SimulatedConnector
-from ocpp_addon.simulated_link import Message, SimulatedLink
+from ocpp_addon.simulator.connector import MEASURANDS, SimulatedConnector
+from ocpp_addon.simulator.queue import Message, Queue
 from ocpp_addon.text import utc
 
 
-class Simulator:
-    """A charger that connects to `<url>/<charger_id>`; with `charge` a car starts by itself.
+class SimulatedCharger:
+    """A charger and its connectors; with `charge` a car starts by itself.
 
     `interval` are the seconds between meter values, `speed` is how much faster cars charge.
     """
@@ -21,13 +21,11 @@ class Simulator:
     def __init__(
         self,
         charger_id: str,
-        url: str,
-        password: str | None = None,
-        *,
-        connectors: int = 1,
-        charge: bool = False,
-        interval: float = 10,
-        speed: float = 1,
+        password: str | None,
+        connectors: int,
+        charge: bool,
+        interval: float,
+        speed: float,
     ) -> None:
         self.id = charger_id
         self.password = password
@@ -44,20 +42,12 @@ class Simulator:
             "ChargingScheduleAllowedChargingRateUnit": "Current,Power",
         }
         self.a_car_waits = charge
-        self.link = SimulatedLink(self, url)
+        self.queue = Queue()
+        self.accepted = False  # by the central system, on this connection
+        self.resetting = False  # until it has connected anew
+        self.boot_now = asyncio.Event()  # rather than after the interval
         self._reconfigured = asyncio.Event()
         self._statuses: dict[int, str] = {}
-
-    async def run(self) -> None:
-        """Charge and stay connected until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._sample(), name="sample")
-            tasks.create_task(self.link.run(), name="connection")
-
-    @property
-    def accepted(self) -> bool:
-        """Tell whether the central system has accepted the boot on this connection."""
-        return self.link.accepted
 
     def now(self) -> float:
         """Return the seconds of the clock by which cars charge."""
@@ -125,15 +115,17 @@ class Simulator:
         """Change the configuration."""
         self.configuration[key] = value
         self._reconfigured.set()
-        self.link.heed()
+        self.queue.woken.set()
 
     def reset(self, reason: str) -> None:
-        """End all transactions, then connect and boot anew."""
+        """End all transactions, and once that is said connect and boot anew."""
         for number in self.connectors:
             self.stop(number, reason)
-        self.link.reset()
+        self.resetting = True
+        self.queue.woken.set()
 
-    async def _sample(self) -> None:
+    async def sample(self) -> None:
+        """Say now and then what the meters show; until cancelled."""
         while True:
             self._reconfigured.clear()
             try:
@@ -158,7 +150,7 @@ class Simulator:
         of_transaction: bool = False,
     ) -> None:
         """Queue a Call; `build` makes its payload when its turn comes."""
-        self.link.say(Message(build, answered, of_transaction))
+        self.queue.say(Message(build, answered, of_transaction))
 
     def say_status(self, number: int) -> None:
         """Say what a connector does; number 0 is the charger itself."""
@@ -180,7 +172,7 @@ class Simulator:
 
     def say_meter_values(self, number: int, context: str) -> None:
         """Say what the meter of a connector shows now."""
-        if self.link.full:
+        if self.queue.full:
             return
         connector = self.connectors[number]
         transaction = connector.transaction
@@ -203,7 +195,7 @@ class Simulator:
         """Say BootNotification, at once if it is what the charger waits to do."""
         if self.accepted:
             self.say(self.boot_notification)
-        self.link.boot()
+        self.boot_now.set()
 
     def boot_notification(self) -> Any:
         """Return what the charger says about itself."""

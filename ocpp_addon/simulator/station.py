@@ -1,15 +1,14 @@
 """The commands that the simulated charger obeys, on one connection (OCPP 1.6, chapter 5)."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ocpp.routing import after, on
 from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.client import ClientConnection
 
-if TYPE_CHECKING:
-    from ocpp_addon.simulated_connector import SimulatedConnector
-    from ocpp_addon.simulator import Simulator
+from ocpp_addon.simulator.charger import SimulatedCharger
+from ocpp_addon.simulator.connector import SimulatedConnector
 
 # Configuration keys that may be changed; AuthorizationKey beside them can never be read.
 NUMBERS = ("HeartbeatInterval", "MeterValueSampleInterval")
@@ -19,12 +18,12 @@ class SimulatedStation(ChargePoint):
     """Answer the central system's Calls for a simulated charger."""
 
     def __init__(
-        self, charger: "Simulator", connection: ClientConnection, answer_timeout: float
+        self, charger: SimulatedCharger, connection: ClientConnection, answer_timeout: float
     ) -> None:
         super().__init__(charger.id, connection, answer_timeout)
         self._charger = charger
 
-    def _chosen(self, connector_id: int | None) -> list["SimulatedConnector"]:
+    def _chosen(self, connector_id: int | None) -> list[SimulatedConnector]:
         """Return the connectors that a number means; 0 and none mean all."""
         connectors = self._charger.connectors
         if not connector_id:

@@ -45,6 +45,7 @@ class CentralSystem:
         *Tags.TABLES,
         *Transactions.TABLES,
         *States.TABLES,
+        *Clocks.TABLES,
         *HabitBook.TABLES,
         *Plot.TABLES,
         *Announced.TABLES,
@@ -58,6 +59,7 @@ class CentralSystem:
         tags: Tags,
         transactions: Transactions,
         states: States,
+        clocks: Clocks,
         habits: HabitBook,
         announced: Announced,
         heartbeat_interval: int,
@@ -72,7 +74,7 @@ class CentralSystem:
         self._transactions = transactions
         self._journal = journal
         self._chargers = chargers
-        self._clocks = Clocks()
+        self._clocks = clocks
         self._scans = Scans(self._tell)
         parts = (journal, self._clocks, tags, self._scans, transactions, states)
         desk = Desk(*parts, heartbeat_interval)
@@ -93,6 +95,7 @@ class CentralSystem:
             await Tags.open(database, journal, tag_policy),
             transactions,
             await States.open(database, journal, transactions),
+            await Clocks.open(database, journal),
             await HabitBook.open(database, journal),
             await Announced.open(database, journal),
             heartbeat_interval,

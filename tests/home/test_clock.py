@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from ocpp_addon.database import Database
 from ocpp_addon.home.clock import Clocks
+from ocpp_addon.home.journal import Journal
 from ocpp_addon.text import utc
-from tests.home.conftest import NOW
+from tests.home.charger import Charger as WholeCharger
+from tests.home.conftest import NOW, OpenCentral
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -15,8 +18,8 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 class Charger:
     """Messages with time stamps, and what is made of them."""
 
-    def __init__(self) -> None:
-        self.clocks = Clocks()
+    def __init__(self, database: Database) -> None:
+        self.clocks = Clocks(Journal(database))
 
     def says(self, stamp: datetime, now: datetime, **more: Any) -> datetime:
         payload = {"timestamp": utc(stamp), **more}
@@ -25,8 +28,8 @@ class Charger:
 
 
 @pytest.fixture
-def charger() -> Charger:
-    return Charger()
+def charger(database: Database) -> Charger:
+    return Charger(database)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +49,8 @@ def charger() -> Charger:
         (None, NOW),
     ],
 )
-def test_absurd_time_stamps_become_now(stamp: object, expected: datetime) -> None:
-    clocks, payload = Clocks(), {"timestamp": stamp}
+def test_absurd_time_stamps_become_now(charger: Charger, stamp: object, expected: datetime) -> None:
+    clocks, payload = charger.clocks, {"timestamp": stamp}
     clocks.hear("garage", payload, NOW)
     assert clocks.moment("garage", payload, NOW) == expected
 
@@ -102,3 +105,43 @@ def test_a_clock_is_forgotten_and_clocks_are_bounded(
     for other in ("yard", "roof"):
         charger.clocks.of(other)
     assert charger.clocks.moment("garage", {"timestamp": utc(now - HOUR)}, now) == now - HOUR
+
+
+async def test_a_clock_is_known_after_a_restart_and_until_it_is_set_right(
+    database: Database,
+) -> None:
+    async def restarted() -> Clocks:
+        return await Clocks.open(database, journal)
+
+    journal = Journal(database)
+    clocks = await restarted()
+    for minute in range(3):
+        now = NOW + minute * MINUTE
+        clocks.hear("garage", {"timestamp": utc(now - HOUR)}, now)
+    await journal.flush()
+    slow = {"timestamp": utc(now - HOUR)}
+    clocks = await restarted()
+    assert clocks.moment("garage", slow, now) == now
+    clocks.hear("garage", {"timestamp": utc(now)}, now)
+    await journal.flush()
+    assert (await restarted()).moment("garage", slow, now) == now - HOUR
+
+
+async def test_a_charger_with_a_wrong_clock_is_heard_at_once_after_a_restart(
+    open_central: OpenCentral,
+) -> None:
+    def local(charger: WholeCharger) -> str:
+        return utc(charger.now - 5 * HOUR).removesuffix("Z")
+
+    charger = WholeCharger(await open_central())
+    for status in ("Available", "Preparing", "Charging"):
+        charger.wait(60)
+        await charger.status(status, timestamp=local(charger))
+    transaction = await charger.start(timestamp=local(charger))
+    await charger.central.close()
+    again = WholeCharger(await open_central())
+    again.now = charger.now + HOUR
+    await again.stop(transaction, meterStop=7000, timestamp=local(again))
+    await again.status("Available", timestamp=local(again))
+    assert again.state()["status"] == "Available"
+    assert again.state()["session_duration"] == 60.0

@@ -1,13 +1,16 @@
 """The judge: what chargers were acknowledged against what arrived on MQTT; knows no gateway."""
 
+import asyncio
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, fields
 
 from tests.fault.mqtt import Message
 
 EXCUSED_BEFORE = 1.0  # seconds before a broker's death in which what it acknowledged may be lost
+LOOK_EVERY = 0.01  # seconds between looks at how late this process is itself
 EXCUSED_AFTER = 0.25  # and the time that an acknowledgement may take to reach a charger
 
 
@@ -114,3 +117,23 @@ def percentile(values: list[float], share: float) -> float:
     """Return the value below which a share of all lies; 0 of nothing."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+@contextlib.asynccontextmanager
+async def measured_delays() -> AsyncIterator[list[float]]:
+    """Measure by how many seconds this process' own loop is late, which no gateway is guilty of."""
+    delays: list[float] = []
+
+    async def look() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LOOK_EVERY
+            await asyncio.sleep(LOOK_EVERY)
+            delays.append(loop.time() - due)
+
+    task = asyncio.create_task(look(), name="delays")
+    try:
+        yield delays
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

@@ -4,18 +4,22 @@ import asyncio
 import base64
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import bcrypt
 
 from tests.fault.chargers import Charger, Fleet
-from tests.fault.ledger import percentile
+from tests.fault.crowd import crowd_ids
+from tests.fault.ledger import measured_delays, percentile
+from tests.fault.process import ROOT
 from tests.fault.proxy import Proxy
 from tests.fault.report import Report
 from tests.fault.stage import Stage, stage
 from tests.fault.websocket import Refused
 
 SETTLED = 2.0  # seconds after which a buffer that does not grow is full
+CROWD_PATIENCE = 660.0  # seconds: longer than the crowd's own
 PASSWORD = "correct horse battery"
 
 
@@ -35,25 +39,23 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
     """F9: all chargers connect at once with passwords; first unknown to the cache, then known."""
     report = Report()
     async with stage(folder, unknown_chargers="refuse") as on:
-        crowd = on.fleet(chargers, password=PASSWORD)
         early = on.fleet(online, prefix="E", password=PASSWORD)
-        enrol(on.process.data, [one.charger_id for one in (*crowd.chargers, *early.chargers)])
+        enrol(on.process.data, [*crowd_ids(chargers), *(one.charger_id for one in early.chargers)])
         await on.process.start()
         await on.healthy(broker="connected")
-        for charger in crowd.chargers:
-            charger.retry = lambda failures: min(5.0, 0.5 * failures)
         async with early.at_work(0.5):
             await asyncio.sleep(2)
             for name, limit in (("cold", 120), ("warm", 10)):
                 on.ledger.latencies.clear()
-                took = await _all_in(crowd)
-                refused = sum(sum(one.refusals.values()) for one in crowd.chargers)
-                report.at_most(f"{name}: all in after", took, limit, "s", loose=True)
-                report.note(f"{name}: asked to come again, as too many were waiting", refused)
+                async with measured_delays() as delays:
+                    found = await _all_in(on, chargers)
+                report.at_most(f"{name}: all in after", found["took"], limit, "s", loose=True)
+                title = f"{name}: asked to come again, as too many were waiting"
+                report.note(title, found["refused"])
                 p99 = percentile(on.ledger.latencies, 0.99) * 1000
                 report.at_most(f"{name}: answers to those online, p99", p99, 100, "ms", loose=True)
-                for charger in crowd.chargers:
-                    charger.refusals.clear()
+                late = percentile(delays, 0.99) * 1000
+                report.note(f"{name}: of it delay of who measures, p99", late, "ms")
         await on.drained()
         report.note("chargers", chargers)
         report.at_most("resident memory", on.process.memory, 300, "MB", loose=True)
@@ -63,29 +65,26 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
     return report
 
 
-async def _all_in(crowd: Fleet) -> float:
-    """Connect and boot every charger once; return how many seconds until all were in."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    booted = 0
-
-    async def boot(charger: Charger) -> None:
-        nonlocal booted
-        await charger.connected.wait()
-        body = {"chargePointVendor": "v", "chargePointModel": "m"}
-        answer = await charger.call("boot", "BootNotification", json.dumps(body))
-        assert answer[2]["status"] == "Accepted", answer
-        booted += 1
-
-    async with asyncio.TaskGroup() as tasks:
-        staying = [tasks.create_task(charger.keep_connected()) for charger in crowd.chargers]
-        async with asyncio.timeout(600):
-            await asyncio.gather(*(boot(charger) for charger in crowd.chargers))
-        took = loop.time() - began
-        for task in staying:
-            task.cancel()
+async def _all_in(on: Stage, chargers: int) -> dict[str, float]:
+    """Let a crowd connect and boot, and leave all at once; return what it told."""
+    crowd = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.fault.crowd"),
+        *(str(on.process.port), str(chargers), PASSWORD),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert crowd.stdin is not None and crowd.stdout is not None
+    try:
+        async with asyncio.timeout(CROWD_PATIENCE):
+            found: dict[str, float] = json.loads(await crowd.stdout.readline())
+            crowd.stdin.close()
+            await crowd.wait()
+    finally:
+        if crowd.returncode is None:
+            crowd.kill()
     await asyncio.sleep(2)
-    return took
+    return found
 
 
 async def deaf(folder: Path, *, deaf: int, others: int, seconds: float) -> Report:

@@ -19,7 +19,7 @@ from ocpp_addon.errors import StorageError
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-GROUP_LIMIT = 500  # statements in one commit
+GROUP_LIMIT = 100  # statements in one commit: their writers all go on in one turn of the loop
 BACKLOG_LIMIT = 20_000  # statements waiting for the disk; beyond it writers are refused
 BUSY_TIMEOUT = 5.0  # seconds that a reader from outside (a backup) may hold the file
 RESERVE = 128 * 1024  # bytes of the disk that growing tables leave, so that rows can still go

@@ -31,6 +31,7 @@ class Knock:
     address: str
     authorization: tuple[str, ...] = field(repr=False)
     origin: str | None
+    gone: Callable[[], bool] = lambda: False  # whether whoever knocked has hung up
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Admission:
         self._turned_away.pop(charger_id, None)
 
     async def decide(self, knock: Knock) -> Admitted:
-        """Return who comes in; raises Refusal."""
+        """Return who comes in; raises Refusal, or ConnectionResetError when it has hung up."""
         if not handshake.origin_allowed(knock.origin):
             raise Refusal(403, "browser_origin", "Web pages may not connect here.")
         charger_id, credentials, broken = self._who(knock)
@@ -99,10 +100,12 @@ class Admission:
             return await self._stranger(charger_id, credentials, broken)
         authenticated = False
         if self._credentials.protected(charger_id):
-            await self._authenticate(charger_id, knock.address, credentials, broken)
+            await self._authenticate(charger_id, knock, credentials, broken)
             authenticated = True
         elif credentials is not None:
-            authenticated = await self._has_next_password(charger_id, credentials.secret)
+            authenticated = await self._has_next_password(
+                charger_id, credentials.secret, knock.gone
+            )
         if authenticated and charger_id not in self._credentials:  # forgotten meanwhile
             return await self._stranger(charger_id, credentials, broken)
         if credentials is not None and credentials.user not in (None, charger_id):
@@ -171,13 +174,13 @@ class Admission:
     async def _authenticate(
         self,
         charger_id: str,
-        address: str,
+        knock: Knock,
         credentials: handshake.Basic | None,
         broken: handshake.BadCredentials | None,
     ) -> None:
         challenge = {"WWW-Authenticate": 'Basic realm="OCPP"'}
         now = asyncio.get_running_loop().time
-        key = (charger_id, address)
+        key = (charger_id, knock.address)
         wait = self._failures.blocked(key, now())
         if wait:
             sentence = "Too many wrong passwords."
@@ -190,17 +193,19 @@ class Admission:
             raise Refusal(401, "missing_password", "A password is needed.", charger_id, challenge)
         record = self._credentials.password(charger_id)
         secret = credentials.secret
-        if record is not None and await self._is_right(charger_id, record, secret):
+        if record is not None and await self._is_right(charger_id, record, secret, knock.gone):
             if self._credentials.password(charger_id) not in (record, None):  # meanwhile
-                return await self._authenticate(charger_id, address, credentials, broken)
+                return await self._authenticate(charger_id, knock, credentials, broken)
             if self._passwords.needs_upgrade(record):
                 await self._upgrade(charger_id, record, secret)
-        elif not await self._has_next_password(charger_id, secret):
+        elif not await self._has_next_password(charger_id, secret, knock.gone):
             self._failures.count(key, now())
             raise Refusal(401, "wrong_password", "The password is wrong.", charger_id, challenge)
         self._failures.forget(key)
 
-    async def _has_next_password(self, charger_id: str, secret: bytes) -> bool:
+    async def _has_next_password(
+        self, charger_id: str, secret: bytes, gone: Callable[[], bool]
+    ) -> bool:
         """Tell whether a charger uses the key that it was given last; then only that one counts.
 
         Until then its old one goes on working, as it may have said Accepted and stored nothing.
@@ -211,7 +216,7 @@ class Admission:
             )
         except ValueError:
             return False
-        if not await self._is_right(charger_id, record, secret):
+        if not await self._is_right(charger_id, record, secret, gone):
             return False
 
         def still_next() -> bool:
@@ -229,9 +234,11 @@ class Admission:
             charger_id, better, {}, lambda: self._credentials.password(charger_id) == record
         )
 
-    async def _is_right(self, charger_id: str, record: PasswordRecord, secret: bytes) -> bool:
+    async def _is_right(
+        self, charger_id: str, record: PasswordRecord, secret: bytes, gone: Callable[[], bool]
+    ) -> bool:
         try:
-            return await self._passwords.verify(charger_id, record, secret)
+            return await self._passwords.verify(charger_id, record, secret, gone)
         except Busy:
             sentence = "Too many chargers log in at once."
             headers = {"Retry-After": RETRY_AFTER}

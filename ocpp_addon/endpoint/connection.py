@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from ocpp_addon.endpoint.history import Entry, History
 from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.endpoint.turnstile import Turnstile
 from ocpp_addon.errors import StorageError
 from ocpp_addon.ocpp.effects import (
     Answer,
@@ -40,7 +41,6 @@ from ocpp_addon.ocpp.messages import (
     Send,
 )
 from ocpp_addon.ocpp.session import Session
-from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
 
 SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
@@ -50,9 +50,6 @@ FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropp
 
 class Ports(Protocol):
     """What a connection asks of the hall."""
-
-    async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
-        """Learn of a charger before its handshake completes: no later command may be missed."""
 
     def opened(self, connection: "Connection") -> None:
         """Learn that a charger is connected."""
@@ -125,6 +122,7 @@ class Connection:
         history: History,
         lines: Lines,
         ports: Ports,
+        farewells: Turnstile,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.peer = peer
@@ -138,6 +136,7 @@ class Connection:
         self._websocket = websocket
         self._transport = transport
         self._ports = ports
+        self._farewells = farewells
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
         self._work: asyncio.Queue[list[_Work] | None] = asyncio.Queue()
@@ -166,10 +165,12 @@ class Connection:
                 )
                 try:
                     await self._read()
+                    await self._farewells.wait()
                 finally:
                     self._end()
                     self._work.put_nowait(None)
         finally:
+            _untie(self._websocket.exception())
             await self._ports.closed(self)
             self._finished.set()
 
@@ -372,3 +373,13 @@ class Connection:
             printable(self.charger_id),
             printable(text, 200),
         )
+
+
+def _untie(error: BaseException | None) -> None:
+    """Free what the end of a WebSocket holds: frames that hold the socket, which holds the error.
+
+    Only the garbage collector would undo such a ring, and everything stops while it looks for it.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from ocpp_addon.endpoint import head
+from ocpp_addon.endpoint.turnstile import Turnstile
 
 HEADER_TIMEOUT = 10.0  # seconds from the first packet to the end of the request, TLS included
 LINGER = 1.0  # seconds for a refused client to read the answer
@@ -97,6 +98,7 @@ class Lobby(asyncio.Protocol):
         inner_factory: Callable[[], asyncio.Protocol],
         refused: Refused,
         waiting: Waiting,
+        turnstile: Turnstile,
         ssl_context: ssl.SSLContext | None = None,
         deadline: float = HEADER_TIMEOUT,
     ) -> None:
@@ -104,12 +106,14 @@ class Lobby(asyncio.Protocol):
         self._inner_factory = inner_factory
         self._refused = refused
         self._waiting = waiting
+        self._turnstile = turnstile
         self._ssl_context = ssl_context
         self._deadline = deadline
         self._loop = asyncio.get_running_loop()
         self._arrived = self._loop.time()
         self._received = bytearray()
         self._searched = 0
+        self._complete = False
         self._settled = False
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -146,7 +150,7 @@ class Lobby(asyncio.Protocol):
 
     def make_room(self) -> None:
         """Drop the connection if it has been waiting for long."""
-        if self._loop.time() - self._arrived >= PATIENCE:
+        if not self._complete and self._loop.time() - self._arrived >= PATIENCE:
             self._expire()
 
     def drop(self) -> None:
@@ -158,14 +162,28 @@ class Lobby(asyncio.Protocol):
     def _read(self) -> None:
         try:
             span = head.find_end(self._received, self._searched)
-            self._searched = len(self._received)
-            if span is None:
-                return
-            request, upgrades = head.mended(bytes(self._received[: span[0]]))
         except head.BadHead as error:
             self._refuse(error.code, error.status)
             return
-        rest = bytes(self._received[span[1] :]) if upgrades else b""
+        self._searched = len(self._received)
+        if span is None:
+            return
+        # From here on it waits for us, and not we for it.
+        self._complete = True
+        self._stop_clock()
+        self._transport.pause_reading()
+        self._turnstile.enter(lambda: self._hand_over(*span))
+
+    def _hand_over(self, end: int, start_of_rest: int) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        try:
+            request, upgrades = head.mended(bytes(self._received[:end]))
+        except head.BadHead as error:
+            self._refuse(error.code, error.status)
+            return
+        rest = bytes(self._received[start_of_rest:]) if upgrades else b""
         self._settled = True
         self._leave()
         inner = self._inner_factory()
@@ -189,8 +207,7 @@ class Lobby(asyncio.Protocol):
             self._transport.write_eof()
         else:
             self._transport.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_clock()
         self._timer = self._loop.call_later(LINGER, self._transport.abort)
 
     def _expire(self) -> None:
@@ -199,12 +216,15 @@ class Lobby(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._waiting.leave(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_clock()
         if self._handshake is not None:
             self._handshake.cancel()
             self._handshake = None
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _start_tls(self, context: ssl.SSLContext) -> None:
         reason = ""
@@ -238,6 +258,7 @@ async def listen(
     port: int,
     ssl_context: ssl.SSLContext | None = None,
     waiting: Waiting | None = None,
+    turnstile: Turnstile | None = None,
     deadline: float = HEADER_TIMEOUT,
 ) -> asyncio.Server:
     """Listen with a lobby before `inner_factory`; `host` None = all addresses.
@@ -246,8 +267,9 @@ async def listen(
     """
     if waiting is None:
         waiting = Waiting(MAX_WAITING_TLS if ssl_context else MAX_WAITING)
+    line = turnstile or Turnstile()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Lobby(inner_factory, refused, waiting, ssl_context, deadline),
+        lambda: Lobby(inner_factory, refused, waiting, line, ssl_context, deadline),
         host,
         port,
         backlog=ACCEPT_AT_ONCE,

@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import hmac
 import os
+import random
 import re
 import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -20,7 +21,10 @@ import bcrypt
 COST = 10  # 60 ms on a PC, 300 ms on a small board
 THREADS = 2  # more of them make the event loop wait
 NICENESS = 2  # of these threads
-WAITING_LINE = 64  # checks in the threads or before them, of all chargers
+IN_HAND = 2 * THREADS  # checks given to the threads: one each to do, one to go on with
+WAITING_LINE = 2048  # checks before that, of all chargers
+LONGEST_WAIT = 25.0  # seconds there: many clients give a handshake up after 30
+SHORTEST_WAIT = 15.0  # drawn in between, so that a crowd is not sent away, and back, all at once
 WAITING_PER_CHARGER = 4  # so that one id cannot fill the line
 VERIFIED_LIMIT = 4096  # secrets remembered as right
 LONGEST_PLAIN = 72  # bytes that bcrypt itself takes
@@ -79,7 +83,8 @@ class Passwords:
         self._threads = ThreadPoolExecutor(
             THREADS, thread_name_prefix="bcrypt", initializer=_give_way
         )
-        self._jobs: set[Future[bool]] = set()
+        self._hands = asyncio.Semaphore(IN_HAND)
+        self._waiting = 0
         self._checking: Counter[str] = Counter()
         self._turns: dict[str, asyncio.Lock] = {}
         # A keyed hash of id and secret -> the password hash it was right for.
@@ -100,8 +105,18 @@ class Passwords:
         """Return a new record for `secret`."""
         return await asyncio.wrap_future(self._threads.submit(_hash, secret, self._cost))
 
-    async def verify(self, charger_id: str, record: PasswordRecord, secret: bytes) -> bool:
-        """Tell whether `secret` is right. Raises Busy when too many are waiting."""
+    async def verify(
+        self,
+        charger_id: str,
+        record: PasswordRecord,
+        secret: bytes,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Tell whether `secret` is right.
+
+        Raises Busy when too many are waiting, or it has waited too long; ConnectionResetError
+        if it is `gone` when it is its turn: chargers that give up must not cost time.
+        """
         key = self._cache_key(charger_id, secret)
         if self._is_verified(key, record):
             return True
@@ -112,7 +127,7 @@ class Passwords:
             async with self._turns.setdefault(charger_id, asyncio.Lock()):
                 if self._is_verified(key, record):
                     return True
-                if not await self._in_thread(lambda: _check(record, secret)):
+                if not await self._in_thread(lambda: _check(record, secret), gone):
                     return False
         finally:
             self._checking[charger_id] -= 1
@@ -138,14 +153,25 @@ class Passwords:
         self._verified.move_to_end(key)
         return True
 
-    async def _in_thread(self, check: Callable[[], bool]) -> bool:
-        # Counted by what the threads have to do, not by who waits: an awaiting task may be
-        # cancelled while its check still runs.
-        self._jobs = {job for job in self._jobs if not job.done()}
-        if len(self._jobs) >= WAITING_LINE:
+    async def _in_thread(self, check: Callable[[], bool], gone: Callable[[], bool]) -> bool:
+        if self._waiting >= WAITING_LINE:
             raise Busy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(random.uniform(SHORTEST_WAIT, LONGEST_WAIT)):
+                await self._hands.acquire()
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._waiting -= 1
+        if gone():
+            self._hands.release()
+            raise ConnectionResetError("the charger has hung up")
+        loop = asyncio.get_running_loop()
         job = self._threads.submit(check)
-        self._jobs.add(job)
+        # By the thread and not by who waits: an awaiting task may be cancelled while its check
+        # still runs.
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._hands.release))
         return await asyncio.wrap_future(job)
 
 

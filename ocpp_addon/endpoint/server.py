@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -28,6 +28,7 @@ from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
 from ocpp_addon.endpoint.passwords import Passwords
 from ocpp_addon.endpoint.takeover import TakeOver
+from ocpp_addon.endpoint.turnstile import Turnstile
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.ocpp.session import Policy, Session, Validate
 from ocpp_addon.ocpp.version import Version
@@ -64,7 +65,11 @@ class EndpointSettings:
 
 
 class Endpoint:
-    """Accept chargers and keep the connection of each."""
+    """Accept chargers and keep the connection of each.
+
+    `admit` is awaited before a handshake completes, so that no command published after it can
+    be missed.
+    """
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Endpoint:
         passwords: Passwords,
         validate: Validate,
         ports: Ports,
+        admit: Callable[[str, Version, bool], Awaitable[None]],
     ) -> None:
         self.attempts = Attempts()
         self.credentials = credentials
@@ -82,6 +88,7 @@ class Endpoint:
         self._passwords = passwords
         self._validate = validate
         self._ports = ports
+        self._admit = admit
         self._admission = Admission(
             credentials,
             passwords,
@@ -94,6 +101,7 @@ class Endpoint:
         self._refusal_lines = Lines(log, REFUSAL_LINES, LINES_WINDOW, 1)
         self._last_seen: dict[str, datetime] = {}
         self._entering: Counter[str] = Counter()  # strangers, by id
+        self._arrivals, self._farewells = Turnstile(), Turnstile()
         self._servers: list[asyncio.Server] = []
         self._waiting: list[lobby.Waiting] = []
         self._runner: web.AppRunner | None = None
@@ -195,8 +203,9 @@ class Endpoint:
         host = self._settings.host
         try:
             server = await lobby.listen(
-                self._runner.server, self._refused_early, host, port, tls, waiting=waiting
-            )
+                self._runner.server, self._refused_early, host, port, tls,
+                waiting=waiting, turnstile=self._arrivals,
+            )  # fmt: skip
         except OSError as error:
             raise GatewayError(
                 f"{option}: {host or 'all addresses'} {port} cannot be opened:"
@@ -246,6 +255,7 @@ class Endpoint:
                 address,
                 tuple(request.headers.getall("Authorization", ())),
                 request.headers.get("Origin"),
+                lambda: request.transport is None or request.transport.is_closing(),
             )
         )
         if not admitted.pending:
@@ -286,7 +296,7 @@ class Endpoint:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             try:
                 async with asyncio.timeout(SUBSCRIBE_PATIENCE):
-                    await self._ports.admit(admitted.charger_id, choice.version, admitted.pending)
+                    await self._admit(admitted.charger_id, choice.version, admitted.pending)
             except TimeoutError:
                 log.debug("%s: the broker is slow to subscribe", printable(admitted.charger_id))
             await _prepare(websocket, request)
@@ -327,6 +337,7 @@ class Endpoint:
             self._history_of(charger_id),
             self._lines,
             self._ports,
+            self._farewells,
         )
         older = self.connections.get(charger_id)
         self.connections[charger_id] = connection

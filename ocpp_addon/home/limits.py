@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocpp_addon.home import fields
-from ocpp_addon.home.questions import GOOD
 from ocpp_addon.ocpp.messages import Call
 from ocpp_addon.ocpp.version import V16, Version
 
@@ -19,7 +18,7 @@ def accepted(
 
     Connector 0 means all of them, the limit None that there is none any more.
     """
-    if fields.text(result, "status") not in GOOD:
+    if fields.text(result, "status") != "Accepted":
         return None
     number = fields.integer(call.payload, "connectorId" if version == V16 else "evseId") or 0
     if call.action == "ClearChargingProfile":

@@ -6,6 +6,7 @@ import pytest
 
 from ocpp_addon.endpoint import passwords as module
 from ocpp_addon.endpoint.passwords import (
+    IN_HAND,
     VERIFIED_LIMIT,
     WAITING_LINE,
     WAITING_PER_CHARGER,
@@ -216,7 +217,7 @@ async def test_different_secrets_of_one_charger_take_turns(checks: Checks) -> No
 async def test_the_waiting_line_is_bounded(checks: Checks) -> None:
     async with Passwords(COST) as passwords:
         async with asyncio.TaskGroup() as group:
-            for number in range(WAITING_LINE):
+            for number in range(IN_HAND + WAITING_LINE):
                 group.create_task(passwords.verify(f"CP{number}", RECORD, b"wrong"))
             await settle()
             with pytest.raises(Busy):
@@ -235,12 +236,43 @@ async def test_who_gives_up_waiting_frees_no_thread_that_still_works(checks: Che
             await given_up
         assert not passwords._turns and not passwords._checking
         async with asyncio.TaskGroup() as group:
-            for number in range(WAITING_LINE - 1):
+            for number in range(IN_HAND - 1 + WAITING_LINE):
                 group.create_task(passwords.verify(f"CP{number}", RECORD, b"wrong"))
             await settle()
             with pytest.raises(Busy):
                 await passwords.verify("CP", RECORD, b"right")
             checks.go.set()
+
+
+async def test_nobody_waits_for_long(checks: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHORTEST_WAIT", 0.01)
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.02)
+    async with Passwords(COST) as passwords, asyncio.TaskGroup() as group:
+        for number in range(IN_HAND):
+            group.create_task(passwords.verify(f"CP{number}", RECORD, b"wrong"))
+        await settle()
+        with pytest.raises(Busy):
+            await passwords.verify("CP", RECORD, b"right")
+        checks.go.set()
+    assert checks.count == IN_HAND
+    assert not passwords._waiting
+
+
+async def test_whoever_has_hung_up_costs_no_check(checks: Checks) -> None:
+    async with Passwords(COST) as passwords, asyncio.TaskGroup() as group:
+        for number in range(IN_HAND):
+            group.create_task(passwords.verify(f"CP{number}", RECORD, b"wrong"))
+        await settle()
+        gone = [
+            asyncio.create_task(passwords.verify(f"gone{n}", RECORD, b"right", lambda: True))
+            for n in range(IN_HAND + 1)
+        ]
+        await settle()
+        checks.go.set()
+        await asyncio.wait(gone)
+        assert all(isinstance(one.exception(), ConnectionResetError) for one in gone)
+        assert await passwords.verify("CP", RECORD, b"right")
+    assert checks.count == IN_HAND + 1
 
 
 async def test_the_event_loop_runs_on_during_a_check(checks: Checks) -> None:

@@ -1,0 +1,28 @@
+"""What connections leave behind, which only a search through everything would free."""
+
+import gc
+from pathlib import Path
+
+from aiohttp import web
+
+from tests.support.patience import until
+from tests.support.stand import stand
+from tests.support.wire import wire
+
+
+async def test_a_lost_connection_is_freed_without_a_search(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one:
+        gc.collect()
+        gc.disable()
+        try:
+            async with wire(one.port) as charger:
+                await charger.send(b'[2,"1","Heartbeat",{}]')
+                await charger.receive()
+            await until(lambda: one.gateway.endpoint.connection("CP1") is None)
+            await until(lambda: not _sockets())
+        finally:
+            gc.enable()
+
+
+def _sockets() -> list[object]:
+    return [one for one in gc.get_objects() if isinstance(one, web.WebSocketResponse)]

@@ -110,7 +110,11 @@ class Guard:
         is_health = peer in LOOPBACK and request.path == HEALTH and request.method in READS
         if is_health or request.path.startswith(OPEN):
             return Visitor(f"somebody at {peer}", peer)
-        raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
+        if scheme.lower() != "bearer":
+            raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
+        if self.logins.is_blocked(peer):
+            raise Refused("throttled", "Too many wrong tokens came from here: wait a minute.", 429)
+        raise Refused("unauthorized", "That is not the token of the option web_token.", 401)
 
 
 def is_form(request: web.Request) -> bool:

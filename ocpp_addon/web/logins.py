@@ -29,17 +29,23 @@ class Logins:
         """Tell whether this is the token; False while too many wrong ones come from there."""
         if self._token is None:
             return False
-        now = asyncio.get_running_loop().time()
-        failures = [at for at in self._failures.pop(address, ()) if now - at < FAILURES_WINDOW]
-        blocked = len(failures) >= FAILURES_LIMIT
-        if not blocked:
-            if hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
-                return True
-            failures.append(now)
-        self._failures[address] = failures
+        if self.is_blocked(address):
+            return False
+        if hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
+            return True
+        failures = self._failures.pop(address, [])
+        self._failures[address] = [*failures, asyncio.get_running_loop().time()]
         if len(self._failures) > ADDRESSES_LIMIT:
             del self._failures[next(iter(self._failures))]
         return False
+
+    def is_blocked(self, address: str) -> bool:
+        """Tell whether too many wrong tokens came from there lately."""
+        now = asyncio.get_running_loop().time()
+        recent = [at for at in self._failures.get(address, ()) if now - at < FAILURES_WINDOW]
+        if address in self._failures:
+            self._failures[address] = recent
+        return len(recent) >= FAILURES_LIMIT
 
     def open(self) -> str:
         """Begin a session and return its name, which only its browser may know."""

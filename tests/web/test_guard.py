@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ocpp_addon.web.backend import Refused
 from ocpp_addon.web.guard import Guard
-from ocpp_addon.web.logins import Logins
+from ocpp_addon.web.logins import FAILURES_LIMIT, Logins
 from tests.web.conftest import INGRESS, WRITE, Browse, Browser, Serve
 
 STRANGER = "127.0.0.3"  # a peer that is neither 127.0.0.1 nor the ingress
@@ -64,6 +64,22 @@ async def test_the_token(
             assert answer.code == "unauthorized"
             assert answer.headers["WWW-Authenticate"] == "Bearer"
             assert TOKEN not in str(answer.content)
+
+
+async def test_who_gave_many_wrong_tokens_is_told_to_wait(serve: Serve, browse: Browse) -> None:
+    server = await serve(token=TOKEN)
+    wrong, right = ({"Authorization": f"Bearer {token}"} for token in ("wrong", TOKEN))
+    answers = [
+        await browse(server).ask("GET", "/api/chargers", headers=wrong)
+        for _ in range(FAILURES_LIMIT)
+    ]
+    assert [answer.status for answer in answers[:-1]] == [401] * (FAILURES_LIMIT - 1)
+    for headers in (wrong, right):
+        answer = await browse(server).ask("GET", "/api/chargers", headers=headers)
+        assert (answer.status, answer.code) == (429, "throttled")
+    assert (await browse(server).ask("GET", "/api/chargers")).status == 401
+    assert (await browse(server).ask("GET", "/health", headers=wrong)).status == 200
+    assert (await browse(server, STRANGER).ask("GET", "/api/chargers", headers=right)).status == 200
 
 
 async def test_only_loopback_sees_health_without_token(serve: Serve, browse: Browse) -> None:

@@ -59,7 +59,7 @@ async def test_a_taken_port_is_a_sentence_that_names_the_option(
         port = taken.sockets[0].getsockname()[1]
         options = {**NOBODY, "port": 0, option: port}
         assert await gateway.run(config.load(options), tmp_path) == 1
-    assert f"The gateway cannot start: {option}: 127.0.0.1 {port} cannot be opened:" in caplog.text
+    assert f"The gateway cannot start: {option}: 127.0.0.1:{port} cannot be opened:" in caplog.text
     assert "Traceback" not in caplog.text
 
 

@@ -208,8 +208,7 @@ class Endpoint:
             )  # fmt: skip
         except OSError as error:
             raise GatewayError(
-                f"{option}: {host or 'all addresses'} {port} cannot be opened:"
-                f" {error.strerror or error}."
+                f"{option}: {host or '*'}:{port} cannot be opened: {error.strerror or error}."
             ) from error
         self._waiting.append(waiting)
         self._servers.append(server)

@@ -95,7 +95,7 @@ class WebServer:
         except OSError as error:
             await self._runner.cleanup()
             raise GatewayError(
-                f"web_port: {self._host} {self.port} cannot be opened: {error.strerror or error}."
+                f"web_port: {self._host}:{self.port} cannot be opened: {error.strerror or error}."
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -13,6 +13,7 @@ from ocpp_addon.home.events import Event, StateChanged
 from ocpp_addon.home.shown import public_state
 from ocpp_addon.mqtt.retained import Retained
 from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.news import News
 from ocpp_addon.text import utc
 
 GATHER = 0.5  # seconds in which changes of a burst become one message
@@ -26,7 +27,12 @@ class Announcer:
     """Keep `ocpp/state/${cid}/<connector>` as the built-in central system knows it."""
 
     def __init__(
-        self, topics: Topics, retained: Retained, home: CentralSystem, devices: Devices
+        self,
+        topics: Topics,
+        retained: Retained,
+        home: CentralSystem,
+        devices: Devices,
+        news: News,
     ) -> None:
         # Set by the bridge.
         self.last_seen: Callable[[str], datetime | None] = lambda charger_id: None
@@ -35,6 +41,7 @@ class Announcer:
         self._retained = retained
         self._home = home
         self._devices = devices
+        self._news = news
         self._due: set[Key] = set()
         self._once_more: set[Key] = set()
         self._shown: set[Key] = set()
@@ -93,7 +100,7 @@ class Announcer:
                 self._retained.set(topic, text.encode(), repeat=key in self._once_more)
                 self._devices.saw(*key, state)
         self._once_more -= due
-        self._devices.tell()
+        self._news.tell()
 
     def _running(self) -> list[Key]:
         states = self._home.states

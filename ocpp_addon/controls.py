@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 from ocpp_addon.announcer import Announcer
 from ocpp_addon.bridge import Bridge
-from ocpp_addon.devices import Devices
 from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.home import orders
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import Event, SessionStarted
 from ocpp_addon.home.orders import Order
 from ocpp_addon.home.questions import OrderFailed, Questions
+from ocpp_addon.news import News
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -44,15 +44,14 @@ class Controls:
     """Carry out orders, in order and one at a time for each charger."""
 
     def __init__(
-        self, bridge: Bridge, home: CentralSystem, announcer: Announcer, devices: Devices
+        self, bridge: Bridge, home: CentralSystem, announcer: Announcer, news: News
     ) -> None:
         self._bridge = bridge
         self._home = home
         self._announcer = announcer
-        self._devices = devices
+        self._news = news
         self._lines: dict[str, _Line] = {}
         bridge.on_order = self.receive
-        bridge.on_birth = devices.reborn
         home.listeners.append(self.heed)
 
     def heed(self, event: Event) -> None:
@@ -89,7 +88,7 @@ class Controls:
         sentence = printable(failure, FAILURE_LIMIT)
         self._note(charger_id, sentence)
         shown = (printable(connector), printable(key), printable(value))
-        self._devices.failed(charger_id, *shown, failure.code, sentence)
+        self._news.failed(charger_id, *shown, failure.code, sentence)
         if connector.isdecimal():
             for state in self._home.states.of(charger_id):
                 if str(state.number) == connector:

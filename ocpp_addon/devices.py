@@ -1,23 +1,19 @@
-"""Chargers as devices of Home Assistant: announced, taken back; and what happens at them."""
+"""Chargers as devices of Home Assistant: announced, and taken back."""
 
 import asyncio
 import contextlib
 import json
 import math
 import random
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Collection, Iterable
+from typing import NoReturn
 
 from ocpp_addon.home import discovery
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.chargers import ChargerFacts
-from ocpp_addon.home.entities import ANYTHING, COMMAND_FAILED
-from ocpp_addon.home.events import Event, SessionEnded, SessionStarted, TagScanned
-from ocpp_addon.mqtt.broker import Broker
-from ocpp_addon.mqtt.link import LinkLost, PublishRefused
+from ocpp_addon.home.entities import ANYTHING
 from ocpp_addon.mqtt.retained import Retained
 from ocpp_addon.mqtt.topics import Topics
-from ocpp_addon.text import utc
 
 DEBOUNCE = 2.0  # seconds without a change after which a device is announced
 LONGEST_DEBOUNCE = 10.0
@@ -25,9 +21,7 @@ LONGEST_DEBOUNCE = 10.0
 SPACING = 5.0
 JITTER = (2.0, 7.0)  # seconds after Home Assistant's birth until everything is said again
 GRACE = 3.0  # seconds between a device and its states: entities without a state log errors
-AFTERWARDS = 0.1  # seconds between handing over states and what led to them
 AT_ONCE = 10  # devices announced in one turn of the loop
-NEWS_LIMIT = 1_000  # events that wait for states to be shown
 
 
 class Devices:
@@ -36,7 +30,6 @@ class Devices:
     def __init__(
         self,
         topics: Topics,
-        broker: Broker,
         retained: Retained,
         home: CentralSystem,
         name: str,
@@ -45,7 +38,6 @@ class Devices:
     ) -> None:
         self.page: str | None = None
         self._topics = topics
-        self._broker = broker
         self._retained = retained
         self._home = home
         self._name = name
@@ -56,9 +48,7 @@ class Devices:
         self._introduced: dict[str, ChargerFacts] = {}  # as they were announced
         self._again_at = math.inf
         self._clear_at: dict[str, float] = {}  # topics
-        self._news: list[tuple[str, Mapping[str, Any]]] = []
         self._wake = asyncio.Event()
-        home.listeners.append(self.heed)
 
     def begin(self, charger_ids: Iterable[str]) -> None:
         """Announce what is known at the start, or take back what was announced before."""
@@ -132,63 +122,6 @@ class Devices:
         for topic in self._clear_at:
             self._retained.set(topic, b"")
 
-    def heed(self, event: Event) -> None:
-        """Tell of tags at once, of sessions once their states are shown."""
-        match event:
-            case SessionStarted(connector=int() as connector):
-                self._later(
-                    self._topics.event(event.charger_id, connector),
-                    {
-                        "event_type": "session_started",
-                        "transaction_id": event.transaction_id,
-                        "id_tag": event.tag,
-                        "started": utc(event.at),
-                    },
-                )
-            case SessionEnded(connector=int() as connector):
-                minutes = (event.at - event.started_at).total_seconds() / 60
-                self._later(
-                    self._topics.event(event.charger_id, connector),
-                    {
-                        "event_type": "session_ended",
-                        "transaction_id": event.transaction_id,
-                        "id_tag": event.tag,
-                        "started": utc(event.started_at),
-                        "ended": utc(event.at),
-                        "duration": round(minutes, 1),
-                        "energy": None if event.energy is None else event.energy / 1000,
-                        "reason": event.reason,
-                    },
-                )
-            case TagScanned():
-                self._tell(self._topics.tag(event.charger_id), {"tag": event.tag})
-
-    def tell(self) -> None:
-        """Tell what has waited for the states to be shown, which they are in a moment.
-
-        Who hears of a session then finds the states as they are, and the charger has its answer:
-        some automations act within milliseconds.
-        """
-        news, self._news = self._news, []
-        for topic, content in news:
-            asyncio.get_running_loop().call_later(AFTERWARDS, self._tell, topic, content)
-
-    def failed(
-        self, charger_id: str, connector: str, key: str, value: str, code: str, sentence: str
-    ) -> None:
-        """Tell that an order was not carried out."""
-        self._tell(
-            self._topics.event(charger_id, 0),
-            {
-                "event_type": COMMAND_FAILED,
-                "connector": connector,
-                "key": key,
-                "value": value,
-                "code": code,
-                "failure": sentence,
-            },
-        )
-
     def _do_due(self, now: float) -> None:
         # The rest comes with the next turn of the loop: a payload takes half a millisecond.
         for charger_id in [one for one, at in self._due.items() if at <= now][:AT_ONCE]:
@@ -225,21 +158,6 @@ class Devices:
 
     def _discovery(self, charger_id: str) -> str:
         return self._topics.discovery(discovery.device_id(charger_id))
-
-    def _later(self, topic: str, content: Mapping[str, Any]) -> None:
-        if len(self._news) < NEWS_LIMIT:
-            self._news.append((topic, content))
-
-    def _tell(self, topic: str, content: Mapping[str, Any]) -> None:
-        """Publish what happens, to whoever listens: old news would mislead automations."""
-        told = {key: value for key, value in content.items() if value is not None}
-        with contextlib.suppress(LinkLost, PublishRefused):
-            self._broker.publish(topic, _json(told)).add_done_callback(_see)
-
-
-def _see(published: "asyncio.Future[int]") -> None:
-    if not published.cancelled():
-        published.exception()
 
 
 def _json(content: object) -> bytes:

@@ -38,6 +38,7 @@ from ocpp_addon.mqtt.link import Address
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.retained import Retained
 from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.news import News
 from ocpp_addon.ocpp.session import Policy
 from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import Version
@@ -220,14 +221,10 @@ class Gateway:
         self._retained.set(topics.gateway, ONLINE)
         self._topics = topics
         self._devices = Devices(
-            topics,
-            self._broker,
-            self._retained,
-            self._home,
-            settings.name,
-            enabled=settings.discovery,
+            topics, self._retained, self._home, settings.name, enabled=settings.discovery
         )
-        self._announcer = Announcer(topics, self._retained, self._home, self._devices)
+        news = News(topics, self._broker, self._home)
+        self._announcer = Announcer(topics, self._retained, self._home, self._devices, news)
         self._bridge = Bridge(
             topics,
             self._broker,
@@ -237,6 +234,7 @@ class Gateway:
             self._mishaps,
             self._announcer,
         )
+        self._bridge.on_birth = self._devices.reborn
         passwords = Passwords()
         self._inbox = Inbox(settings.chargers, self._options, self._supervisor)
         await self._inbox.take_in(credentials, passwords)
@@ -273,7 +271,7 @@ class Gateway:
         self.management = Management(
             self.endpoint,
             self._bridge,
-            Controls(self._bridge, self._home, self._announcer, self._devices),
+            Controls(self._bridge, self._home, self._announcer, news),
             self._home,
             self._broker,
             self._outbox,

@@ -198,49 +198,6 @@ async def test_devices_link_to_our_page_once_it_is_known(tmp_path: Path) -> None
         await until(lambda: last(one, GATEWAY)["dev"].get("cu") == page)
 
 
-async def test_sessions_and_tags_are_told_after_their_state(tmp_path: Path) -> None:
-    async with stand(tmp_path) as one, one.charger() as charger:
-        await introduce(charger, 1)
-        await charger.call("Authorize", {"idTag": "card"})
-        scanned = await one.watch.expect("ocpp/state/CP1/0/tag")
-        assert scanned.json == {"tag": "card"}
-        started = await charger.call("StartTransaction", START)
-        identity = started[2]["transactionId"]
-        event = await one.watch.expect("ocpp/state/CP1/1/event")
-        assert event.json["event_type"] == "session_started"
-        assert (event.json["transaction_id"], event.json["id_tag"]) == (identity, "card")
-        assert last(one, "ocpp/state/CP1/1")["session_active"] is True
-        await charger.call(
-            "StopTransaction", {"transactionId": identity, "meterStop": 2500, "reason": "Local"}
-        )
-        event = await one.watch.expect("ocpp/state/CP1/1/event", 2)
-        assert event.json["event_type"] == "session_ended"
-        assert (event.json["energy"], event.json["reason"]) == (1.5, "Local")
-        assert last(one, "ocpp/state/CP1/1")["session_active"] is False
-        assert not any(seen.retain for seen in one.watch.seen if seen.topic.endswith("/event"))
-
-
-async def test_a_failure_is_told_and_the_state_shown_once_more(tmp_path: Path) -> None:
-    async with stand(tmp_path) as one, one.charger() as socket:
-        await introduce(socket, 1)
-        charger = Obedient(socket, lambda action, payload: {"status": "Rejected"})
-        serving = asyncio.create_task(charger.serve())
-        await one.watch.expect("ocpp/state/CP1/1")
-        for count in (1, 2):  # the same failure again is news all the same
-            shown = len(one.watch.on("ocpp/state/CP1/1"))
-            await one.watch.publish("ocpp/set/CP1/1/charging", b"ON")
-            told = await one.watch.expect("ocpp/state/CP1/0/event", count)
-            assert told.json["failure"] == "The charger refuses to start charging: Rejected."
-            await one.watch.expect("ocpp/state/CP1/1", shown + 1)
-            await until(
-                lambda: last(one, "ocpp/state/CP1/0").get("failure", "").endswith("Rejected.")
-            )
-        charger.rule = lambda action, payload: {"status": "Accepted"}
-        await one.watch.publish("ocpp/set/CP1/1/charging", b"ON")
-        await until(lambda: "failure" not in last(one, "ocpp/state/CP1/0"))
-        serving.cancel()
-
-
 async def test_a_limit_that_holds_for_sessions_only_is_set_for_each(tmp_path: Path) -> None:
     def sessions_only(action: str, payload: Any) -> Any:
         if action != "SetChargingProfile":

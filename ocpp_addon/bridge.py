@@ -32,7 +32,9 @@ from ocpp_addon.ocpp.effects import (
     report,
 )
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Send
+from ocpp_addon.ocpp.validation import Validator
 from ocpp_addon.ocpp.version import Version
+from ocpp_addon.schemas import heavy_schemas
 from ocpp_addon.text import printable
 from ocpp_addon.upstream import Asker, Upstream, new_id
 
@@ -54,6 +56,8 @@ class Bridge:
         home: CentralSystem,
         mishaps: Mishaps,
         announcer: Announcer,
+        validator: Validator,
+        spawn: Callable[[Coroutine[Any, Any, object], str], None],
     ) -> None:
         self.endpoint: Endpoint  # set by the gateway: endpoint and bridge know each other
         self.on_frame: Callable[[str, Entry], None] = lambda charger_id, entry: None
@@ -61,7 +65,7 @@ class Bridge:
         self.on_change: Callable[[str], None] = lambda charger_id: None
         self.on_order: Callable[[str, str, str, bytes], None] = _ignore_order
         self.on_birth: Callable[[], None] = lambda: None
-        self.spawn: Callable[[Coroutine[Any, Any, None], str], object]  # set by the gateway, too
+        self.spawn = spawn
         self._topics = topics
         self._upstream = Upstream(topics, outbox)
         self._broker = broker
@@ -71,6 +75,8 @@ class Bridge:
         self._mishaps = mishaps
         self._announcer = announcer
         announcer.last_seen, announcer.is_known = self.last_seen, self._is_known
+        self._validator = validator
+        self._warm: set[Version] = set()
         self._subscribed: set[str] = set()
         broker.filters = self.filters
         broker.on_message = self.receive
@@ -80,6 +86,11 @@ class Bridge:
 
     async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
         """Let MQTT reach a charger before its handshake completes."""
+        if version not in self._warm:
+            # Some schemas of 2.x take long to compile: do it before they are needed.
+            self._warm.add(version)
+            work = asyncio.to_thread(self._validator.prepare, version, heavy_schemas(version))
+            self.spawn(work, f"schemas of OCPP {version.number}")
         if charger_id in self._subscribed:
             return
         if pending:  # a command for it gets an outcome that says so

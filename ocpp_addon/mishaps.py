@@ -1,9 +1,11 @@
 """Mistakes of our own that must not spread: logged, shown in the health report, survived."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ocpp_addon.errors import GatewayError
 
@@ -41,3 +43,12 @@ class Mishaps:
         if now >= self._said.get(what, 0.0):
             self._said[what] = now + SAY_EVERY
             log.exception("Something has failed: %s", what)
+
+    def uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what nobody has caught, as a loop's exception handler."""
+        message = str(context["message"])
+        try:
+            raise context.get("exception") or RuntimeError(message)
+        except BaseException:
+            # Without the arguments of a callback, which are others each time.
+            self.note(message.partition("(")[0])

@@ -217,7 +217,7 @@ async def test_a_failure_of_ours_is_told_and_the_next_order_is_carried_out(
 
     async with stand(tmp_path) as one, connected(one) as charger:
         with monkeypatch.context() as broken:
-            broken.setattr(one.gateway._home, "situation", fail)
+            broken.setattr(one.gateway.home, "situation", fail)
             with pytest.raises(Refused) as refused:
                 await order(one.gateway, 0, "restart", "PRESS")
         assert (refused.value.code, refused.value.status) == (code, status)

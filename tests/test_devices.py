@@ -193,7 +193,7 @@ async def test_devices_link_to_our_page_once_it_is_known(tmp_path: Path) -> None
         await introduce(charger, 1)
         await components(one, CP1, "1_status")
         page = "homeassistant://hassio/ingress/local_ocpp_gateway"
-        one.gateway._devices.found_page(page)
+        one.gateway.devices.found_page(page)
         await until(lambda: last(one, CP1)["dev"].get("cu") == page)
         await until(lambda: last(one, GATEWAY)["dev"].get("cu") == page)
 

@@ -1,13 +1,12 @@
 """The composition: settings that do not fit together, and parts that fail."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ocpp_addon import config, gateway
+from ocpp_addon import config, gateway, tasks
 from ocpp_addon.errors import OptionsError, StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.mqtt.retained import Retained
@@ -44,13 +43,6 @@ NOBODY: dict[str, Any] = {
 }
 
 
-def test_the_client_id_is_stable_and_harmless(tmp_path: Path) -> None:
-    one = gateway._client_id("ma/in+#", tmp_path)
-    assert one == gateway._client_id("ma/in+#", tmp_path)
-    assert one != gateway._client_id("ma/in+#", tmp_path / "other")
-    assert re.fullmatch(r"[a-zA-Z0-9-]{1,23}", one)
-
-
 @pytest.mark.parametrize("option", ["port", "web_port"])
 async def test_a_taken_port_is_a_sentence_that_names_the_option(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, option: str
@@ -67,7 +59,7 @@ async def test_a_data_folder_has_one_gateway(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = config.load({**NOBODY, "port": 0})
-    async with gateway.Gateway(options, tmp_path):
+    async with gateway.opened(options, tmp_path):
         assert await gateway.run(options, tmp_path) == 1
     assert f"Another gateway runs with the data folder {tmp_path}" in caplog.text
 
@@ -79,7 +71,7 @@ async def test_a_part_that_fails_for_good_ends_the_gateway_with_a_line(
         raise ValueError("boom")
 
     monkeypatch.setattr("ocpp_addon.mqtt.retained.Retained.run", fail)
-    monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
+    monkeypatch.setattr(tasks, "RESTART_DELAY", 0.01)
     options = {**NOBODY, "port": 0}
     assert await gateway.run(config.load(options), tmp_path) == 1
     assert "Something has failed: the part retained, which is started again" in caplog.text
@@ -98,7 +90,7 @@ async def test_a_part_that_fails_is_started_again_and_health_tells(
         await run(self)
 
     monkeypatch.setattr(Retained, "run", fail_once)
-    monkeypatch.setattr(gateway, "RESTART_DELAY", 0.01)
+    monkeypatch.setattr(tasks, "RESTART_DELAY", 0.01)
     async with stand(tmp_path) as one:
         async with one.charger("CP1"):
             await one.watch.expect("ocpp/presence/CP1")

@@ -228,7 +228,7 @@ async def test_time_goes_on_where_nothing_else_happens(
         monkeypatch.setattr(announcer, name, 0.05)
     async with stand(tmp_path) as one, one.charger("CP1") as charger:
         await charge(charger)
-        [state] = one.gateway._home.states.of("CP1")[1:]
+        [state] = one.gateway.home.states.of("CP1")[1:]
         assert state.session_started is not None
         state.session_started -= timedelta(hours=1)  # as if it ran for long
         await expect(one, "ocpp/state/CP1/1", session_duration=60)

@@ -41,6 +41,7 @@ from ocpp_addon.ocpp.messages import (
     Send,
 )
 from ocpp_addon.ocpp.session import Session
+from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
 
 SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
@@ -50,6 +51,9 @@ FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropp
 
 class Ports(Protocol):
     """What a connection asks of the hall."""
+
+    async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
+        """Learn of a charger before its handshake completes: no later command may be missed."""
 
     def opened(self, connection: "Connection") -> None:
         """Learn that a charger is connected."""

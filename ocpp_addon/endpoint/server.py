@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -65,11 +65,7 @@ class EndpointSettings:
 
 
 class Endpoint:
-    """Accept chargers and keep the connection of each.
-
-    `admit` is awaited before a handshake completes, so that no command published after it can
-    be missed.
-    """
+    """Accept chargers and keep the connection of each."""
 
     def __init__(
         self,
@@ -78,7 +74,6 @@ class Endpoint:
         passwords: Passwords,
         validate: Validate,
         ports: Ports,
-        admit: Callable[[str, Version, bool], Awaitable[None]],
     ) -> None:
         self.attempts = Attempts()
         self.credentials = credentials
@@ -88,7 +83,6 @@ class Endpoint:
         self._passwords = passwords
         self._validate = validate
         self._ports = ports
-        self._admit = admit
         self._admission = Admission(
             credentials,
             passwords,
@@ -295,7 +289,7 @@ class Endpoint:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             try:
                 async with asyncio.timeout(SUBSCRIBE_PATIENCE):
-                    await self._admit(admitted.charger_id, choice.version, admitted.pending)
+                    await self._ports.admit(admitted.charger_id, choice.version, admitted.pending)
             except TimeoutError:
                 log.debug("%s: the broker is slow to subscribe", printable(admitted.charger_id))
             await _prepare(websocket, request)

@@ -34,7 +34,9 @@ class Turnstile:
         await turn
 
     def _turn(self) -> None:
-        for _ in range(min(self._at_once, len(self._line))):
-            self._line.popleft()()
-        if self._line:
-            asyncio.get_running_loop().call_soon(self._turn)
+        try:
+            for _ in range(min(self._at_once, len(self._line))):
+                self._line.popleft()()
+        finally:  # whoever stumbles holds up nobody else
+            if self._line:
+                asyncio.get_running_loop().call_soon(self._turn)

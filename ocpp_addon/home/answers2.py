@@ -61,9 +61,11 @@ class Answers2:
         payload, event = call.payload, call.action == "TransactionEvent"
         if event:
             self._open(charger_id, payload, now)
+            self._amend(charger_id, payload)
         reports = reports2.read(call, self._desk.clocks.of(charger_id), now)
         self._desk.states.observe(charger_id, reports, now, evse=True)
         if event:
+            self._amend(charger_id, payload)  # a session whose start was lost is known only now
             self._close(charger_id, payload, now)
         if event or call.action == "Authorize":
             tag = _token(payload)
@@ -72,28 +74,31 @@ class Answers2:
                 self._desk.scans.asked(charger_id, tag, now)
             elif payload.get("triggerReason") in ("Authorized", "StopAuthorized", "Deauthorized"):
                 at = self._desk.clocks.moment(charger_id, payload, now)
-                self._desk.scans.started(charger_id, _evse(payload), tag, at, now)
+                self._desk.scans.started(charger_id, self._evse(charger_id, payload), tag, at, now)
 
     def _open(self, charger_id: str, payload: Payload, now: datetime) -> None:
         transaction_id = reports2.transaction_id(payload)
-        if not transaction_id:
+        if not transaction_id or payload.get("eventType") != "Started":
             return
-        if payload.get("eventType") == "Started":
-            registers = self._registers(charger_id, payload, now)
-            self._desk.transactions.begun(
-                Start(
-                    charger_id,
-                    _evse(payload),
-                    _token(payload),
-                    registers[0] if registers else None,
-                    self._desk.clocks.moment(charger_id, payload, now),
-                ),
-                transaction_id,
-            )
-        else:
-            # Who plugs in first shows a tag later.
+        registers = self._registers(charger_id, payload, now)
+        self._desk.transactions.begun(
+            Start(
+                charger_id,
+                self._evse(charger_id, payload),
+                _token(payload),
+                registers[0] if registers else None,
+                self._desk.clocks.moment(charger_id, payload, now),
+            ),
+            transaction_id,
+        )
+
+    def _amend(self, charger_id: str, payload: Payload) -> None:
+        """Take what was not known at the start: who plugs in first shows a tag later."""
+        transaction_id = reports2.transaction_id(payload)
+        if transaction_id:
+            evse = self._evse(charger_id, payload)
             self._desk.transactions.amend(
-                charger_id, transaction_id, connector=_evse(payload), tag=_token(payload)
+                charger_id, transaction_id, connector=evse, tag=_token(payload)
             )
 
     def _close(self, charger_id: str, payload: Payload, now: datetime) -> None:
@@ -111,6 +116,11 @@ class Answers2:
                 reason or "Local",  # the default of the clause
             )
         )
+
+    def _evse(self, charger_id: str, payload: Payload) -> int | None:
+        """Return the EVSE of an event; who has only one may leave it out."""
+        number = fields.integer(fields.group(payload, "evse"), "id")
+        return self._desk.states.only_outlet(charger_id) if number is None else number
 
     def _registers(self, charger_id: str, payload: Payload, now: datetime) -> list[int]:
         """Return the readings of the energy register in Wh, oldest first."""
@@ -156,7 +166,3 @@ class Answers2:
 
 def _token(payload: Mapping[str, Any]) -> str | None:
     return fields.text(fields.group(payload, "idToken"), "idToken")
-
-
-def _evse(payload: Payload) -> int | None:
-    return fields.integer(fields.group(payload, "evse"), "id")

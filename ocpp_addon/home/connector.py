@@ -147,7 +147,12 @@ class ConnectorState:
         self._settle(at)
 
     def report_charging_state(self, charging_state: str, at: datetime) -> None:
-        """Take the charging state of a transaction of OCPP 2.x."""
+        """Take the charging state of a transaction of OCPP 2.x.
+
+        One from before the connector became free is over, whatever else the queue still brings.
+        """
+        if self._plain_status == "Available" and self.status_at and at < self.status_at:
+            return
         self.charging_state = charging_state
         self._hear(at)
         self._settle(at)
@@ -201,9 +206,10 @@ class ConnectorState:
             self.still_since = None
 
     def amend(self, session: Session) -> None:
-        """Take what a running session did not know at its start."""
+        """Take what was not known when a running session began."""
         if self.run is not None and self.run.number == session.number:
             self.run.tag = self.tag = session.tag
+            self.run.started_at = self.session_started = session.started_at
 
     def end(self, session: Session) -> int | None:
         """Take the end of a session and return its energy in Wh as far as it was measured."""
@@ -219,8 +225,16 @@ class ConnectorState:
         self.charging_state = None
         self.session_ended = session.ended_at
         self.stop_reason = session.reason
+        self._settle(session.ended_at)
         self._stand_still(session.ended_at)
         return None if self.session_energy is None else round(self.session_energy)
+
+    def conclude(self, session: Session) -> None:
+        """Take the energy of the session that has ended, where the register has shown less."""
+        if self.past is not None and self.past.number == session.number:
+            told, seen = session.energy or 0, self.session_energy or 0.0
+            if told > seen:
+                self.session_energy = float(told)
 
     def as_json(self, floor: float) -> dict[str, Any]:
         """Return what must survive a restart; `floor` is the most energy shown until then."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocpp_addon.home import fields
+from ocpp_addon.home.questions import GOOD
 from ocpp_addon.ocpp.messages import Call
 from ocpp_addon.ocpp.version import V16, Version
 
@@ -18,7 +19,7 @@ def accepted(
 
     Connector 0 means all of them, the limit None that there is none any more.
     """
-    if fields.text(result, "status") != "Accepted":
+    if fields.text(result, "status") not in GOOD:
         return None
     number = fields.integer(call.payload, "connectorId" if version == V16 else "evseId") or 0
     if call.action == "ClearChargingProfile":

@@ -4,7 +4,7 @@ An order has the connector's number (0 is the charger itself), a key and a value
 `ocpp/set/<charger>/<connector>/<key>`.
 """
 
-import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,8 @@ MOST_CURRENT = 500.0  # A; more is a slip of the finger
 PRESS = "PRESS"
 METER_SECONDS, PING_SECONDS = 60, 60  # what a pressed button wants
 LONGEST_INTERVAL = 86_400
+
+_AMPERES = re.compile(r"[0-9]{1,3}(\.[0-9]{0,9})?")
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,7 @@ def _one_of(*values: str) -> _Fit:
 
 
 def _is_current(text: str) -> bool:
-    try:
-        amperes = float(text)
-    except ValueError:
-        return False
-    return math.isfinite(amperes) and 0 <= amperes <= MOST_CURRENT
+    return _AMPERES.fullmatch(text) is not None and float(text) <= MOST_CURRENT
 
 
 def _is_interval(text: str) -> bool:

@@ -67,6 +67,11 @@ class States:
         """Return one state."""
         return self._states.get(charger_id, {}).get(number)
 
+    def only_outlet(self, charger_id: str) -> int | None:
+        """Return the number of a charger's connector; None where it has several, or none."""
+        outlets = [number for number in self._states.get(charger_id, {}) if number > 0]
+        return outlets[0] if len(outlets) == 1 else None
+
     def charger_ids(self) -> list[str]:
         """Return the chargers that have states."""
         return list(self._states)
@@ -206,6 +211,10 @@ class States:
     def ended(self, session: Session) -> None:
         """Learn that a session has ended, and with which energy."""
         assert session.ended_at is not None
+        state = self._of_session(session)
+        if state is not None:
+            state.conclude(session)
+            self._changed(session.charger_id, state.number)
         self.tell(
             SessionEnded(
                 session.charger_id,
@@ -229,10 +238,9 @@ class States:
             return
         state.heed_clock(now)
         state.evse = evse
-        newest = report.samples[-1].at
         transaction = report.transaction
-        if transaction is not None and now - newest <= LIVE:
-            self._follow(charger_id, state, transaction, newest)
+        if transaction is not None and now - report.samples[-1].at <= LIVE:
+            self._follow(charger_id, state, transaction, report.samples[0].at)
         for sample in report.samples:
             live = now - sample.at <= LIVE
             state.take(sample, sample.at, live=live, transaction=transaction)
@@ -242,7 +250,7 @@ class States:
     def _follow(
         self, charger_id: str, state: ConnectorState, transaction: TransactionId, at: datetime
     ) -> None:
-        """Make sure that a session which tells of itself is the one that runs.
+        """Make sure that a session which tells of itself, first of `at`, is the one that runs.
 
         Its start may be lost, or was given an id by somebody unknown, or looked old.
         """
@@ -254,7 +262,9 @@ class States:
         elif state.status not in _CHARGES:
             return
         elif session is None:
-            start = Start(charger_id, state.number, None, None, at)
+            before = self._transactions.running(charger_id, state.number)
+            began = max(at, before.started_at) if before else at
+            start = Start(charger_id, state.number, None, None, began)
             self._transactions.begun(start, transaction)
         elif session.stale and state.run is None:
             self._transactions.resume(session)
@@ -268,9 +278,8 @@ class States:
             if session is not None and session.connector:
                 number = session.connector
         if number is None:
-            outlets = [state for state in self.of(charger_id) if state.number > 0]
-            return outlets[0] if len(outlets) == 1 else None
-        return self._at(charger_id, number)
+            number = self.only_outlet(charger_id)
+        return None if number is None else self._at(charger_id, number)
 
     def _of_session(self, session: Session) -> ConnectorState | None:
         number = session.connector

@@ -125,7 +125,10 @@ class Transactions:
     def begun(self, start: Start, transaction_id: TransactionId) -> None:
         """Open a session under an id that somebody else chose, unless it is or was that one."""
         known = self.get(start.charger_id, transaction_id)
-        if known is not None and (known.ended_at is None or known.started_at == start.at):
+        if known is not None and known.ended_at is None:
+            self._complete(known, start)
+            return
+        if known is not None and known.started_at == start.at:
             return
         original = self._original(start)
         if original is not None:  # its answer was lost, and the repetition got another id
@@ -208,6 +211,18 @@ class Transactions:
         """End a session whose end the charger did not tell."""
         ended_at = max(at, session.started_at)
         self._finish(replace(session, ended_at=ended_at, reason="Other", stale=True))
+
+    def _complete(self, session: Session, start: Start) -> None:
+        """Take a start that comes after what else was told of its session."""
+        if session.meter_start is not None or start.at > session.started_at:
+            return
+        fuller = replace(session, meter_start=start.meter, started_at=start.at)
+        if fuller != session:
+            self._keep(fuller)
+            self.listener.amended(fuller)
+        self.amend(
+            session.charger_id, session.transaction_id, connector=start.connector, tag=start.tag
+        )
 
     def _finish(self, session: Session) -> None:
         key = (session.charger_id, session.transaction_id)

@@ -205,7 +205,7 @@ async def test_strangers_that_never_quite_connect_leave_nothing_behind(tmp_path:
         headers = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
         reply = await knock(one.port, "/ocpp/CP1", *headers, upgrade=False)
         assert reply.status == 400
-        subscribed = one.gateway._bridge._subscribed
+        subscribed = one.gateway.bridge._subscribed
         await until(lambda: not subscribed)
 
 
@@ -419,7 +419,7 @@ async def test_what_was_kept_of_a_charger_that_a_person_adds_is_published_or_dro
         body = {"password": "what-a-person-set"}
         async with one.charger("CP1", "another-password") as charger:
             await charger.call("StartTransaction", start)
-            assert len(one.gateway._outbox) == 1
+            assert len(one.gateway.outbox) == 1
             if there:  # it proves that it is not the charger which the person means
                 assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
         await one.empty()
@@ -427,7 +427,7 @@ async def test_what_was_kept_of_a_charger_that_a_person_adds_is_published_or_dro
             assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
             seen = await one.watch.expect("ocpp/cp/CP1/StartTransaction")
             assert seen.json["Payload"] == start
-        await until(lambda: len(one.gateway._outbox) == 0)
+        await until(lambda: len(one.gateway.outbox) == 0)
 
 
 async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> None:
@@ -501,17 +501,18 @@ async def test_of_a_waiting_charger_begins_and_ends_win_over_meter_values(
         assert said == [measured] * (HELD_LIMIT - 2) + [begin, end]
 
 
-async def test_a_charger_that_is_forgotten_while_it_connects_stays_out(tmp_path: Path) -> None:
+async def test_a_charger_that_is_forgotten_while_it_connects_stays_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chargers = [{"id": "CP1", "password": "secret"}]
     async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:
-        endpoint = one.gateway.endpoint
-        admit = endpoint._admit
+        admit = Bridge.admit
 
         async def admit_too_late(*arguments: Any) -> None:
             await admit(*arguments)
             assert await one.gateway.management.forget("CP1")
 
-        endpoint._admit = admit_too_late
+        monkeypatch.setattr(Bridge, "admit", admit_too_late)
         async with wire(one.port, "/ocpp/CP1", authorization("CP1", "secret")) as charger:
             assert await charger.expect_close() is None
         await until(lambda: one.watch.on("ocpp/presence/CP1")[-1].payload == b"")

@@ -147,7 +147,7 @@ async def test_a_replay_topic_gets_all_that_was_stored(tmp_path: Path) -> None:
     async with stand(tmp_path, topics={"replay": "old/${cid}"}) as one, one.charger() as charger:
         await charger.boot()
         await one.mosquitto.stop()
-        await until(lambda: not one.gateway.connected)
+        await until(lambda: not one.gateway.broker.connected)
         await charger.call("Heartbeat", unique_id="old")
         await one.mosquitto.start()
         await one.watch.expect("old/CP1", 2)

@@ -409,7 +409,7 @@ async def test_chargers_stay_connected_while_the_broker_restarts(tmp_path: Path)
     async with stand(tmp_path, **EMQX) as one, one.charger("CP1") as charger:
         await works(one, charger, "CP1")
         await one.mosquitto.stop()
-        await until(lambda: not one.gateway.connected)
+        await until(lambda: not one.gateway.broker.connected)
         await charger.send(boot("meanwhile"))
         assert await charger.silence(0.2)
         await one.mosquitto.start()

@@ -26,3 +26,14 @@ async def test_whoever_gives_up_holds_nobody_up() -> None:
     turnstile.enter(lambda: None)  # the line has emptied: it starts again
     async with asyncio.timeout(10):
         await turnstile.wait()
+
+
+async def test_whoever_stumbles_holds_up_nobody_else() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    line = Turnstile(1)
+    passed = []
+    line.enter(lambda: passed.append(1 // 0))
+    line.enter(lambda: passed.append(2))
+    await line.wait()
+    assert passed == [2]

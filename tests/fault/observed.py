@@ -34,7 +34,9 @@ async def _observe(file: Path) -> None:
 
 
 async def _serve_observed(self: Gateway, stop: asyncio.Event) -> bool:
-    task = asyncio.create_task(_observe(self._data / "observed"), name="observer")
+    task = asyncio.create_task(
+        _observe(self.endpoint.credentials.path.parent / "observed"), name="observer"
+    )
     try:
         return await _serve(self, stop)
     finally:

@@ -464,6 +464,31 @@ async def test_what_was_queued_while_offline_keeps_its_times(charger: Charger) -
     assert not any(isinstance(event, TagScanned) for event in charger.events)
 
 
+async def test_a_queue_has_its_energy_though_the_meter_was_read_before(charger: Charger) -> None:
+    await charger.meter(1000)
+    charger.wait(4 * 3600)
+    began, ended = charger.now - timedelta(hours=3), charger.now - timedelta(hours=1)
+    await charger.meter(9000)  # it is asked for by a person, and comes first
+    identity = await charger.start(meterStart=1000, timestamp=utc(began))
+    await charger.stop(identity, meterStop=9000, timestamp=utc(ended))
+    assert (await record(charger)).energy == 8000
+    assert (charger.state()["session_energy"], charger.state()["energy"]) == (8, 9)
+
+
+async def test_a_stop_alone_tells_of_its_whole_session(charger: Charger) -> None:
+    await charger.status("Charging")
+    began = charger.now
+    charger.wait(3600)
+    data = [
+        {"timestamp": utc(began), "sampledValue": [{"value": "1000"}]},
+        {"timestamp": utc(charger.now), "sampledValue": [{"value": "8000"}]},
+    ]
+    await charger.stop(77, meterStop=8000, transactionData=data)
+    session = await record(charger)
+    assert (session.transaction_id, session.energy) == (77, 7000)
+    assert (session.started_at, session.ended_at) == (utc(began), utc(charger.now))
+
+
 async def test_a_queue_without_a_clock_still_has_its_energy(charger: Charger) -> None:
     await charger.meter(1000)
     stamp = "1970-01-01T00:10:00Z"

@@ -46,6 +46,7 @@ def test_what_is_accepted(
     version: Version, action: str, payload: dict[str, Any], limit: tuple[int, float] | None
 ) -> None:
     assert accepted(version, Call("1", action, payload), YES) == limit
+    assert accepted(version, Call("1", action, payload), {"status": "Scheduled"}) == limit
     assert accepted(version, Call("1", action, payload), {"status": "Rejected"}) is None
 
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from ocpp_addon import config
-from ocpp_addon.gateway import Gateway
+from ocpp_addon.gateway import Gateway, opened
 from tests.support.mosquitto import Mosquitto
 from tests.support.patience import PATIENCE, until
 
@@ -163,6 +163,7 @@ class Stand:
         self.watch = watch
         self.folder = folder
         self.gateway: Gateway
+        self._running = contextlib.AsyncExitStack()
 
     @property
     def port(self) -> int:
@@ -219,7 +220,10 @@ class Stand:
 
     @contextlib.asynccontextmanager
     async def run(self, **options: Any) -> AsyncIterator[Gateway]:
-        """Run a gateway on this stand's broker and data folder; `patient=False` does not wait."""
+        """Run a gateway on this stand's broker and data folder; `patient=False` does not wait.
+
+        One that runs already is stopped first: the folder is one gateway's at a time.
+        """
         patient = options.pop("patient", True)
         settings = config.load(
             {
@@ -232,16 +236,20 @@ class Stand:
                 **options,
             }
         )
-        stop = asyncio.Event()
-        async with Gateway(settings, self.folder) as self.gateway:
+        await self._running.aclose()
+        async with contextlib.AsyncExitStack() as self._running:
+            self.gateway = await self._running.enter_async_context(opened(settings, self.folder))
+            stop = asyncio.Event()
             serving = asyncio.create_task(self.gateway.serve(stop), name="gateway")
-            if patient:
-                await until(lambda: self.gateway.connected or serving.done())
-            try:
-                yield self.gateway
-            finally:
+
+            async def end() -> None:
                 stop.set()
                 await serving
+
+            self._running.push_async_callback(end)
+            if patient:
+                await until(lambda: self.gateway.broker.connected or serving.done())
+            yield self.gateway
 
 
 def basic(user: str, password: str | bytes) -> str:

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from ocpp_addon.devices import Devices
+from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.events import Event, StateChanged
 from ocpp_addon.home.shown import public_state
@@ -33,15 +33,14 @@ class Announcer:
         home: CentralSystem,
         devices: Devices,
         news: News,
+        roster: Roster,
     ) -> None:
-        # Set by the bridge.
-        self.last_seen: Callable[[str], datetime | None] = lambda charger_id: None
-        self.is_known: Callable[[str], bool] = lambda charger_id: True
         self._topics = topics
         self._retained = retained
         self._home = home
         self._devices = devices
         self._news = news
+        self._roster = roster
         self._due: set[Key] = set()
         self._once_more: set[Key] = set()
         self._shown: set[Key] = set()
@@ -108,12 +107,12 @@ class Announcer:
 
     def _state(self, charger_id: str, connector: int) -> dict[str, Any] | None:
         state = self._home.states.get(charger_id, connector)
-        if state is None or not self.is_known(charger_id):
+        if state is None or not self._roster.is_known(charger_id):
             return None
         public = public_state(state, datetime.now(UTC))
         if connector == 0:
             facts = self._home.charger(charger_id)
-            seen = self.last_seen(charger_id)
+            seen = self._roster.last_seen(charger_id)
             told = {
                 "vendor": facts.vendor,
                 "model": facts.model,

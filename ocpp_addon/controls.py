@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ocpp_addon.announcer import Announcer
-from ocpp_addon.bridge import Bridge
+from ocpp_addon.downstream import Downstream
+from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.errors import GatewayError, StorageError
 from ocpp_addon.home import orders
 from ocpp_addon.home.central import CentralSystem
@@ -15,6 +16,7 @@ from ocpp_addon.home.events import Event, SessionStarted
 from ocpp_addon.home.orders import Order
 from ocpp_addon.home.questions import OrderFailed, Questions
 from ocpp_addon.news import News
+from ocpp_addon.tasks import Spawn
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -44,14 +46,22 @@ class Controls:
     """Carry out orders, in order and one at a time for each charger."""
 
     def __init__(
-        self, bridge: Bridge, home: CentralSystem, announcer: Announcer, news: News
+        self,
+        roster: Roster,
+        downstream: Downstream,
+        home: CentralSystem,
+        announcer: Announcer,
+        news: News,
+        spawn: Spawn,
     ) -> None:
-        self._bridge = bridge
+        self._roster = roster
+        self._downstream = downstream
+        self._spawn = spawn
         self._home = home
         self._announcer = announcer
         self._news = news
         self._lines: dict[str, _Line] = {}
-        bridge.on_order = self.receive
+        downstream.on_order = self.receive
         home.listeners.append(self.heed)
 
     def heed(self, event: Event) -> None:
@@ -63,12 +73,12 @@ class Controls:
         if state is not None and state.current_limit is not None and list(shapes) == ["TxProfile"]:
             limit = f"{state.current_limit:g}"
             work = self._limit_anew(event.charger_id, str(event.connector), limit)
-            self._bridge.spawn(work, "order")
+            self._spawn(work, "order")
 
     def receive(self, charger_id: str, connector: str, key: str, value: bytes) -> None:
         """Take an order that came by MQTT."""
         text = value.decode("utf-8", "replace")
-        self._bridge.spawn(self._try(charger_id, connector, key, text), "order")
+        self._spawn(self._try(charger_id, connector, key, text), "order")
 
     async def set(self, charger_id: str, connector: str, key: str, value: str) -> None:
         """Carry out an order and return once it is done; OrderFailed tells why it is not."""
@@ -112,7 +122,7 @@ class Controls:
         waiting = _Waiting(order, asyncio.get_running_loop().create_future())
         line.waiting[place] = waiting
         if not serving:
-            self._bridge.spawn(self._serve(charger_id, line), "orders")
+            self._spawn(self._serve(charger_id, line), "orders")
         failure = await asyncio.shield(waiting.done)
         if failure is not None:
             raise failure
@@ -150,7 +160,7 @@ class Controls:
         self._lines.pop(charger_id, None)
 
     async def _carry_out(self, charger_id: str, order: Order) -> None:
-        connection = self._bridge.endpoint.connection(charger_id)
+        connection = self._roster.connection(charger_id)
         if connection is None:
             raise OrderFailed("offline", "The charger is not connected.")
         await asyncio.sleep(max(0.0, QUIET - connection.age))
@@ -166,7 +176,7 @@ class Controls:
         try:
             action, payload = next(questions)
             while True:
-                outcome = await self._bridge.call(charger_id, action, payload)
+                outcome = await self._downstream.call(charger_id, action, payload)
                 action, payload = questions.send(outcome)
                 await asyncio.sleep(GAP)
         except StopIteration:

@@ -14,26 +14,30 @@ import aiohttp
 
 from ocpp_addon import folder, garbage
 from ocpp_addon.announcer import Announcer
-from ocpp_addon.bridge import OFFLINE, ONLINE, Bridge
+from ocpp_addon.bridge import Bridge
 from ocpp_addon.broker_address import BrokerAddress, tls_context
 from ocpp_addon.config import Settings
 from ocpp_addon.controls import Controls
 from ocpp_addon.database import Database
 from ocpp_addon.devices import Devices
+from ocpp_addon.downstream import Downstream
+from ocpp_addon.endpoint.admission import Admission
 from ocpp_addon.endpoint.certificate import Certificate
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.identity import RESERVED, UnusableId, checked_id
 from ocpp_addon.endpoint.passwords import Passwords
+from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.endpoint.server import Endpoint, EndpointSettings
 from ocpp_addon.errors import GatewayError, OptionsError, StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.inbox import Inbox
 from ocpp_addon.management import Chosen, Management
+from ocpp_addon.membership import Membership
 from ocpp_addon.mishaps import Mishaps
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.retained import Retained
-from ocpp_addon.mqtt.topics import Topics
+from ocpp_addon.mqtt.topics import OFFLINE, ONLINE, Topics
 from ocpp_addon.news import News
 from ocpp_addon.ocpp.session import Policy
 from ocpp_addon.ocpp.validation import Validator
@@ -41,6 +45,7 @@ from ocpp_addon.places import Places
 from ocpp_addon.schemas import load_schema
 from ocpp_addon.supervisor import Supervisor, when_ready
 from ocpp_addon.tasks import Tasks
+from ocpp_addon.upstream import Upstream
 from ocpp_addon.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -91,7 +96,9 @@ class Gateway:
     home: CentralSystem
     devices: Devices
     announcer: Announcer
-    bridge: Bridge
+    credentials: Credentials
+    roster: Roster
+    membership: Membership
     endpoint: Endpoint
     management: Management
     web: WebServer
@@ -172,38 +179,70 @@ async def opened(
         outbox = await Outbox.open(broker, database, settings.outbox_limit)
         await database.adopt()
         passwords = Passwords()
+        resources.callback(passwords.close)
         inbox = Inbox(settings.chargers, options, supervisor)
         await inbox.take_in(credentials, passwords)
 
         # What is between the rooms.
+        roster = Roster(credentials)
+        admission = Admission(
+            credentials, passwords, settings.unknown_chargers, reserved, roster.pending_ids
+        )
         retained = Retained(broker, topics.gateway)
         retained.set(topics.gateway, ONLINE)
         devices = Devices(topics, retained, home, settings.name, enabled=settings.discovery)
         news = News(topics, broker, home)
-        announcer = Announcer(topics, retained, home, devices, news)
-        validator = Validator(load_schema)
-        bridge = Bridge(
-            topics, broker, outbox, retained, home, mishaps, announcer, validator, tasks.spawn
+        announcer = Announcer(topics, retained, home, devices, news, roster)
+        upstream = Upstream(topics, outbox)
+        downstream = Downstream(roster, topics, upstream)
+        downstream.on_birth = devices.reborn
+        membership = Membership(
+            credentials,
+            admission,
+            roster,
+            topics,
+            broker,
+            outbox,
+            retained,
+            home,
+            announcer,
+            downstream,
+            mishaps,
         )
-        bridge.on_birth = devices.reborn
-        for charger_id in credentials.ids():
-            retained.set(topics.presence(charger_id), OFFLINE)
-            home.states.introduced(charger_id)
+        broker.filters, broker.on_message = membership.filters, downstream.receive
+        membership.begin()
         devices.begin(credentials.ids())
 
         # Where chargers and people connect.
-        certificate = _certificate(settings)
-        endpoint = bridge.endpoint = Endpoint(
-            _endpoint_settings(settings, certificate, reserved),
+        validator = Validator(load_schema)
+        bridge = Bridge(
+            roster,
             credentials,
-            passwords,
+            membership,
+            upstream,
+            home,
+            announcer,
+            validator,
+            mishaps,
+            tasks.spawn,
+        )
+        certificate = _certificate(settings)
+        endpoint = Endpoint(
+            _endpoint_settings(settings, certificate),
+            credentials,
+            admission,
+            roster,
             validator.findings,
             bridge,
         )
         management = Management(
+            credentials,
+            roster,
             endpoint,
             bridge,
-            Controls(bridge, home, announcer, news),
+            membership,
+            downstream,
+            Controls(roster, downstream, home, announcer, news, tasks.spawn),
             home,
             broker,
             outbox,
@@ -231,7 +270,9 @@ async def opened(
             home=home,
             devices=devices,
             announcer=announcer,
-            bridge=bridge,
+            credentials=credentials,
+            roster=roster,
+            membership=membership,
             endpoint=endpoint,
             management=management,
             web=web,
@@ -248,18 +289,14 @@ async def _close(home: CentralSystem) -> None:
         log.error("What was learnt last is not stored: %s", error)
 
 
-def _endpoint_settings(
-    settings: Settings, certificate: Certificate | None, reserved: frozenset[str]
-) -> EndpointSettings:
+def _endpoint_settings(settings: Settings, certificate: Certificate | None) -> EndpointSettings:
     return EndpointSettings(
         host=settings.host,
         port=settings.port,
         tls_port=settings.tls_port,
         tls=certificate.context if certificate else None,
-        unknown_chargers=settings.unknown_chargers,
         ping_interval=settings.ping_interval,
         heartbeat_interval=settings.heartbeat_interval,
-        reserved=reserved,
         trusted_proxies=settings.trusted_proxies,
         policy=Policy(
             central_system=settings.central_system,

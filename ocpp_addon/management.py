@@ -6,14 +6,18 @@ from typing import Any
 
 from ocpp_addon.bridge import Bridge
 from ocpp_addon.controls import Controls
+from ocpp_addon.downstream import Downstream
 from ocpp_addon.endpoint.connection import Connection
+from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.history import Entry
 from ocpp_addon.endpoint.identity import UnusableId, checked_id
+from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.home.sessions import Choice
 from ocpp_addon.home.shown import api_item
+from ocpp_addon.membership import Membership
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.topics import Topics
@@ -49,8 +53,12 @@ class Management:
 
     def __init__(
         self,
+        credentials: Credentials,
+        roster: Roster,
         endpoint: Endpoint,
         bridge: Bridge,
+        membership: Membership,
+        downstream: Downstream,
         controls: Controls,
         home: CentralSystem,
         broker: Broker,
@@ -61,8 +69,12 @@ class Management:
         reserved: frozenset[str],
         problems: list[str],
     ) -> None:
+        self._credentials = credentials
+        self._roster = roster
         self._endpoint = endpoint
         self._bridge = bridge
+        self._membership = membership
+        self._downstream = downstream
         self._controls = controls
         self._home = home
         self._broker = broker
@@ -83,16 +95,16 @@ class Management:
         self._bridge.on_call = lambda charger_id, call: listener.called(
             charger_id, call.action, call.payload
         )
-        self._bridge.on_change = listener.charger_changed
+        self._membership.on_change = listener.charger_changed
         self._endpoint.attempts.on_added = lambda attempt: listener.attempted(attempt.as_json())
 
     def health(self) -> dict[str, Any]:
         """Tell how the gateway is; degraded means that something needs a person."""
-        connections = self._endpoint.connections.values()
+        connections = self._roster.connections.values()
         pending = sum(one.session.pending for one in connections)
         problems = [
             *self._problems,
-            *([self._endpoint.credentials.problem] if self._endpoint.credentials.problem else []),
+            *([self._credentials.problem] if self._credentials.problem else []),
             *([self._broker.problem] if self._broker.problem else []),
             *self._outbox.problems,
         ]
@@ -104,7 +116,7 @@ class Management:
             "broker": "connected" if self._broker.connected else "disconnected",
             "problems": problems,
             "chargers": {
-                "known": len(self._endpoint.credentials.ids()),
+                "known": len(self._credentials.ids()),
                 "connected": len(connections) - pending,
                 "pending": pending,
             },
@@ -118,15 +130,12 @@ class Management:
 
     def chargers(self) -> list[dict[str, Any]]:
         """Return every charger that is known or connected."""
-        ids = {*self._endpoint.credentials.ids(), *self._endpoint.connections}
+        ids = {*self._credentials.ids(), *self._roster.connections}
         return [self._charger(charger_id) for charger_id in sorted(ids)]
 
     def charger(self, charger_id: str) -> dict[str, Any] | None:
         """Return one charger."""
-        known = charger_id in self._endpoint.credentials
-        if not known and self._endpoint.connection(charger_id) is None:
-            return None
-        return self._charger(charger_id)
+        return self._charger(charger_id) if self._roster.is_known(charger_id) else None
 
     async def set_password(self, charger_id: str, password: str | None) -> None:
         """Make a charger known and set its password; None or "" = none."""
@@ -134,24 +143,13 @@ class Management:
             checked_id(charger_id, self._reserved)
         except UnusableId as error:
             raise Refused("bad_id", str(error), 400) from None
-        await self._endpoint.set_password(charger_id, password.encode() if password else None)
-        connection = self._endpoint.connection(charger_id)
-        if connection is None or not connection.session.pending:
-            await self._bridge.make_known(charger_id)
-            await self._outbox.release(charger_id)
-        elif password and not _same_secret(connection, password):
-            connection.abort("its password was set")
-            self._outbox.discard(charger_id)
-            await self._bridge.make_known(charger_id)
-        else:
-            await self._bridge.approve(connection)
+        await self._membership.set_password(charger_id, password)
 
     async def forget(self, charger_id: str) -> bool:
         """Forget a charger and drop it; False if there is none."""
-        if self.charger(charger_id) is None:
+        if not self._roster.is_known(charger_id):
             return False
-        await self._endpoint.forget(charger_id)
-        await self._bridge.make_unknown(charger_id)
+        await self._membership.forget(charger_id)
         return True
 
     async def approve(self, charger_id: str, connection: str) -> None:
@@ -163,17 +161,15 @@ class Management:
                 "The charger has connected anew since: look at it again before approving it.",
                 409,
             )
-        await self._endpoint.set_password(charger_id, waiting.peer.secret)
-        await self._bridge.approve(waiting)
+        await self._membership.approve(waiting)
 
     async def refuse(self, charger_id: str) -> None:
         """Turn a waiting charger away, also when it comes again."""
-        self._endpoint.turn_away(self._waiting(charger_id))
-        await self._bridge.make_unknown(charger_id)
+        await self._membership.refuse(self._waiting(charger_id))
 
     async def disconnect(self, charger_id: str) -> bool:
         """Drop a charger's connection; False if it has none."""
-        connection = self._endpoint.connection(charger_id)
+        connection = self._roster.connection(charger_id)
         if connection is None:
             return False
         connection.abort("a person disconnected it")
@@ -183,7 +179,7 @@ class Management:
         self, charger_id: str, action: str, payload: dict[str, Any]
     ) -> CallResult | CallError:
         """Send a Call and return its outcome."""
-        return await self._bridge.call(charger_id, action, payload)
+        return await self._downstream.call(charger_id, action, payload)
 
     async def set(self, charger_id: str, connector: int, key: str, value: str) -> None:
         """Carry out an order as an entity's; Refused tells in words why not."""
@@ -196,7 +192,7 @@ class Management:
 
     def messages(self, charger_id: str) -> list[dict[str, Any]] | None:
         """Return the last frames of a charger, oldest first, secrets hidden."""
-        history = self._endpoint.history(charger_id)
+        history = self._roster.history(charger_id)
         if history is None:
             return None if self.charger(charger_id) is None else []
         return [self._frame(charger_id, entry) for entry in history.entries]
@@ -249,16 +245,16 @@ class Management:
         return self._endpoint.attempts.as_json()
 
     def _charger(self, charger_id: str) -> dict[str, Any]:
-        connection = self._endpoint.connection(charger_id)
+        connection = self._roster.connection(charger_id)
         facts = self._home.charger(charger_id)
-        known = charger_id in self._endpoint.credentials
-        last_seen = self._bridge.last_seen(charger_id)
+        known = charger_id in self._credentials
+        last_seen = self._roster.last_seen(charger_id)
         return {
             "id": charger_id,
             "connected": connection is not None,
             "connection": connection.id if connection else None,
             "approval": "approved" if known else "pending",
-            "protected": self._endpoint.credentials.protected(charger_id),
+            "protected": self._credentials.protected(charger_id),
             "vendor": facts.vendor,
             "model": facts.model,
             "serial": facts.serial,
@@ -277,13 +273,13 @@ class Management:
         }
 
     def _waiting(self, charger_id: str) -> Connection:
-        waiting = self._endpoint.connection(charger_id)
+        waiting = self._roster.connection(charger_id)
         if waiting is None or not waiting.session.pending:
             raise Refused("not_waiting", "No charger with this id waits for approval.", 404)
         return waiting
 
     def _version(self, charger_id: str) -> Version:
-        connection = self._endpoint.connection(charger_id)
+        connection = self._roster.connection(charger_id)
         return connection.session.version if connection else V16
 
     def _frame(self, charger_id: str, entry: Entry) -> dict[str, Any]:
@@ -295,10 +291,6 @@ class Management:
             body = {"Action": entry.message.action, "Payload": shown["payload"]}
             publish = topic and {"topic": topic, "payload": body}
         return shown | {"publish": publish}
-
-
-def _same_secret(connection: Connection, password: str) -> bool:
-    return connection.peer.secret == password.encode()
 
 
 def shown_frame(entry: Entry) -> dict[str, Any]:

@@ -14,6 +14,7 @@ RESTARTS_WITHIN = 600.0  # seconds
 RESTART_DELAY = 1.0  # seconds
 
 Part = Callable[[], Coroutine[Any, Any, None]]
+Spawn = Callable[[Coroutine[Any, Any, object], str], None]
 
 
 class Tasks:

@@ -16,7 +16,7 @@ KEY = "00112233445566778899aabbccddeeff00112233"
 async def test_a_key_that_a_charger_accepts_is_its_next_password(tmp_path: Path) -> None:
     chargers = [{"id": "CP1", "password": "the-old-password"}]
     async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:
-        settings = one.gateway.endpoint.credentials.settings
+        settings = one.gateway.credentials.settings
         async with one.charger("CP1", "the-old-password") as charger:
             for status in ("Rejected", "Accepted"):
                 payload = {"key": "AuthorizationKey", "value": KEY}
@@ -35,7 +35,7 @@ async def test_a_key_that_a_charger_accepts_is_its_next_password(tmp_path: Path)
 async def test_a_password_that_a_person_sets_counts_alone(tmp_path: Path) -> None:
     chargers = [{"id": "CP1", "password": "the-old-password"}]
     async with stand(tmp_path, unknown_chargers="refuse", chargers=chargers) as one:
-        await one.gateway.endpoint.expect_password("CP1", b"accepted-long-ago")
+        await one.gateway.membership.expect_password("CP1", b"accepted-long-ago")
         body = {"password": "what-a-person-set"}
         assert (await one.request("PUT", "api/chargers/CP1", body))[0] == 200
         for password, status in (("accepted-long-ago", 401), ("what-a-person-set", 101)):
@@ -61,7 +61,7 @@ async def test_no_secret_is_logged_even_when_debugging(
             await one.watch.publish("ocpp/CP1/Call/x", command)
             call = json.loads(await charger.expect_text())
             await charger.send(json.dumps([3, call[1], {"status": "Accepted"}]))
-            settings = one.gateway.endpoint.credentials.settings
+            settings = one.gateway.credentials.settings
             await until(lambda: "next_password" in settings("CP1"))
             await charger.send(f'[2,"1","DataTransfer",{{"vendorId":"{KEY}"')  # and broken
             await charger.expect_text()

@@ -160,7 +160,7 @@ async def test_a_charger_that_has_just_connected_is_left_in_peace(
 ) -> None:
     monkeypatch.setattr(controls, "QUIET", 1.0)
     async with stand(tmp_path) as one, connected(one) as charger:
-        connection = one.gateway.endpoint.connection("CP1")
+        connection = one.gateway.roster.connection("CP1")
         assert connection is not None
         await order(one.gateway, 0, "restart", "PRESS")
         assert connection.age >= 1

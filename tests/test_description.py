@@ -62,4 +62,4 @@ async def test_every_answer_is_as_described(tmp_path: Path) -> None:
                 one for one in await ask(one, "api/chargers/CP1/messages") if one["repaired"]
             ]
             assert frame["action"] == "Heartbeat"
-        await until(lambda: not one.gateway.endpoint.connections)
+        await until(lambda: not one.gateway.roster.connections)

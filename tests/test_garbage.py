@@ -18,7 +18,7 @@ async def test_a_lost_connection_is_freed_without_a_search(tmp_path: Path) -> No
             async with wire(one.port) as charger:
                 await charger.send(b'[2,"1","Heartbeat",{}]')
                 await charger.receive()
-            await until(lambda: one.gateway.endpoint.connection("CP1") is None)
+            await until(lambda: one.gateway.roster.connection("CP1") is None)
             await until(lambda: not _sockets())
         finally:
             gc.enable()

@@ -43,7 +43,7 @@ async def test_pages_survive_what_chargers_say(tmp_path: Path) -> None:
             await charger.call(action, payload)
         await charger.send([4, ODD, ODD, ODD, {ODD: 1}])
         await charger.send([3, ODD, {ODD: 1}])
-        history = one.gateway.endpoint.history("CP1")
+        history = one.gateway.roster.history("CP1")
         assert history is not None
         for text in (
             "no JSON",

@@ -54,7 +54,7 @@ async def test_secrets_are_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixt
                 unique_id = (await charger.receive())[1]
                 await charger.send([3, unique_id, answer])
                 assert (await asking)[1] == {"result": answer}
-            await until(lambda: "next_password" in one.gateway.endpoint.credentials.settings("CP1"))
+            await until(lambda: "next_password" in one.gateway.credentials.settings("CP1"))
             for path in (*PAGES, *API):
                 async with session.get(one.api + path) as response:
                     told.append(await response.text())

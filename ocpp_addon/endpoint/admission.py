@@ -87,9 +87,19 @@ class Admission:
         if len(self._turned_away) > TURNED_AWAY_LIMIT:
             del self._turned_away[next(iter(self._turned_away))]
 
-    def welcome(self, charger_id: str) -> None:
-        """Undo `turn_away`."""
+    async def set_password(self, charger_id: str, secret: bytes | None) -> None:
+        """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
+        record = await self._passwords.hash(secret) if secret else None
+        await self._credentials.put(charger_id, record, ONLY_THIS)
         self._turned_away.pop(charger_id, None)
+
+    async def expect_password(self, charger_id: str, secret: bytes) -> None:
+        """Let a charger log in with a new secret too, and with nothing else once it has done so.
+
+        For a key that the charger accepted (security whitepaper A01.FR.03). Raises StorageError.
+        """
+        record = await self._passwords.hash(secret)
+        await self._credentials.update_settings(charger_id, {NEXT_PASSWORD: record.to_json()})
 
     async def decide(self, knock: Knock) -> Admitted:
         """Return who comes in; raises Refusal, or ConnectionResetError when it has hung up."""

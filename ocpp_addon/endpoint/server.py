@@ -1,20 +1,17 @@
-"""Where chargers connect: the listening sockets, the handshake, and who is connected."""
+"""Where chargers connect: the listening sockets and the handshake."""
 
 import asyncio
 import logging
 import ssl
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import web
 
 from ocpp_addon.endpoint import handshake, lobby
 from ocpp_addon.endpoint.admission import (
-    NEXT_PASSWORD,
-    ONLY_THIS,
     Admission,
     Admitted,
     Knock,
@@ -23,10 +20,9 @@ from ocpp_addon.endpoint.admission import (
 from ocpp_addon.endpoint.attempts import Attempts
 from ocpp_addon.endpoint.connection import Connection, Peer, Ports
 from ocpp_addon.endpoint.credentials import Credentials
-from ocpp_addon.endpoint.history import History
 from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
-from ocpp_addon.endpoint.passwords import Passwords
+from ocpp_addon.endpoint.roster import REMEMBERED_LIMIT, Roster
 from ocpp_addon.endpoint.takeover import TakeOver
 from ocpp_addon.endpoint.turnstile import Turnstile
 from ocpp_addon.errors import GatewayError
@@ -42,7 +38,6 @@ SUBSCRIBE_PATIENCE = 2.0  # seconds that a handshake waits for the broker
 STOP_PATIENCE = 1.0  # seconds in which a stop waits for what chargers have said before
 TICK = 0.25  # seconds: how exact time-outs are
 FROZEN_AFTER = 5.0  # seconds between ticks that tell of a host that stood still
-HISTORIES_LIMIT = 2000  # chargers whose frames are remembered
 CHARGER_LINES = 5  # lines of the log about one charger in a minute
 REFUSAL_LINES = 15  # and about whoever is refused
 LINES_WINDOW = 60.0
@@ -56,45 +51,34 @@ class EndpointSettings:
     port: int
     tls_port: int
     tls: ssl.SSLContext | None
-    unknown_chargers: Literal["ask", "accept", "refuse"]
     ping_interval: float
     heartbeat_interval: float
-    reserved: frozenset[str]
     trusted_proxies: tuple[handshake.Network, ...]
     policy: Policy
 
 
 class Endpoint:
-    """Accept chargers and keep the connection of each."""
+    """Accept chargers and serve each until its connection ends."""
 
     def __init__(
         self,
         settings: EndpointSettings,
         credentials: Credentials,
-        passwords: Passwords,
+        admission: Admission,
+        roster: Roster,
         validate: Validate,
         ports: Ports,
     ) -> None:
         self.attempts = Attempts()
-        self.credentials = credentials
-        self.connections: dict[str, Connection] = {}
-        self.take_over = TakeOver(self.connection)
+        self.take_over = TakeOver(roster.connection)
         self._settings = settings
-        self._passwords = passwords
+        self._credentials = credentials
+        self._admission = admission
+        self._roster = roster
         self._validate = validate
         self._ports = ports
-        self._admission = Admission(
-            credentials,
-            passwords,
-            settings.unknown_chargers,
-            settings.reserved,
-            self._pending_ids,
-        )
-        self._histories: dict[str, History] = {}
-        self._lines = Lines(log, CHARGER_LINES, LINES_WINDOW, HISTORIES_LIMIT)
+        self._lines = Lines(log, CHARGER_LINES, LINES_WINDOW, REMEMBERED_LIMIT)
         self._refusal_lines = Lines(log, REFUSAL_LINES, LINES_WINDOW, 1)
-        self._last_seen: dict[str, datetime] = {}
-        self._entering: Counter[str] = Counter()  # strangers, by id
         self._arrivals, self._farewells = Turnstile(), Turnstile()
         self._servers: list[asyncio.Server] = []
         self._waiting: list[lobby.Waiting] = []
@@ -122,7 +106,7 @@ class Endpoint:
             server.close()
         for waiting in self._waiting:
             waiting.close()
-        connections = list(self.connections.values())
+        connections = list(self._roster.connections.values())
         for connection in connections:
             connection.abort("the gateway stops")
         await asyncio.gather(*(connection.finish(STOP_PATIENCE) for connection in connections))
@@ -131,7 +115,6 @@ class Endpoint:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
-            self._passwords.close()
 
     @property
     def ports(self) -> list[int]:
@@ -146,50 +129,10 @@ class Endpoint:
             await asyncio.sleep(TICK)
             now = loop.time()
             frozen, last = now - last > FROZEN_AFTER, now
-            for connection in list(self.connections.values()):
+            for connection in list(self._roster.connections.values()):
                 if frozen:  # nobody listened meanwhile: silence proves nothing
                     connection.liveness.heard(now)
                 connection.tick(now)
-
-    def connection(self, charger_id: str) -> Connection | None:
-        """Return the open connection of a charger."""
-        return self.connections.get(charger_id)
-
-    def last_seen(self, charger_id: str) -> datetime | None:
-        """Return when a charger that is not connected was last heard of."""
-        return self._last_seen.get(charger_id)
-
-    def history(self, charger_id: str) -> History | None:
-        """Return the last frames of a charger."""
-        return self._histories.get(charger_id)
-
-    async def set_password(self, charger_id: str, secret: bytes | None) -> None:
-        """Make a charger known; without a secret anyone may use its id. Raises StorageError."""
-        record = await self._passwords.hash(secret) if secret else None
-        await self.credentials.put(charger_id, record, ONLY_THIS)
-        self._admission.welcome(charger_id)
-
-    def turn_away(self, connection: Connection) -> None:
-        """Drop a charger that waits for approval, and refuse it when it comes again."""
-        self._admission.turn_away(connection.charger_id)
-        connection.abort("a person refused it")
-
-    async def expect_password(self, charger_id: str, secret: bytes) -> None:
-        """Let a charger log in with a new secret too, and with nothing else once it has done so.
-
-        For a key that the charger accepted (security whitepaper A01.FR.03). Raises StorageError.
-        """
-        record = await self._passwords.hash(secret)
-        await self.credentials.update_settings(charger_id, {NEXT_PASSWORD: record.to_json()})
-
-    async def forget(self, charger_id: str) -> None:
-        """Make a charger unknown and drop its connection. Raises StorageError."""
-        await self.credentials.remove(charger_id)
-        self._histories.pop(charger_id, None)
-        self._last_seen.pop(charger_id, None)
-        connection = self.connections.get(charger_id)
-        if connection is not None:
-            connection.abort("the charger was forgotten")
 
     async def _listen(self, option: str, port: int, tls: ssl.SSLContext | None) -> None:
         assert self._runner is not None and self._runner.server is not None
@@ -253,16 +196,12 @@ class Endpoint:
         )
         if not admitted.pending:
             return await self._enter(request, address, admitted)
-        charger_id = admitted.charger_id
-        self._entering[charger_id] += 1
         try:
-            return await self._enter(request, address, admitted)
+            with self._roster.entering(admitted.charger_id):
+                return await self._enter(request, address, admitted)
         finally:
-            self._entering[charger_id] -= 1
-            if not self._entering[charger_id]:
-                del self._entering[charger_id]
-            if charger_id not in self.connections and charger_id not in self._entering:
-                await self._ports.left(charger_id)
+            if not self._roster.is_here(admitted.charger_id):
+                await self._ports.left(admitted.charger_id)
 
     async def _enter(
         self, request: web.Request, address: str, admitted: Admitted
@@ -311,9 +250,9 @@ class Endpoint:
         if transport is None:  # gone already
             return
         charger_id = peer.charger_id
-        if pending and charger_id in self.credentials:  # approved while it connected
+        if pending and charger_id in self._credentials:  # approved while it connected
             pending = False
-        if not pending and charger_id not in self.credentials:  # forgotten while it connected
+        if not pending and charger_id not in self._credentials:  # forgotten while it connected
             transport.abort()
             return
         settings = self._settings
@@ -327,15 +266,12 @@ class Endpoint:
                 settings.heartbeat_interval,
                 asyncio.get_running_loop().time(),
             ),
-            self._history_of(charger_id),
+            self._roster.history_for(charger_id),
             self._lines,
             self._ports,
             self._farewells,
         )
-        older = self.connections.get(charger_id)
-        self.connections[charger_id] = connection
-        if older is not None:
-            older.abort("a newer connection took its place")
+        self._roster.enter(connection)
         self._lines.add(
             charger_id,
             logging.INFO,
@@ -348,23 +284,11 @@ class Endpoint:
         try:
             await connection.run()
         finally:
-            if self.connections.get(charger_id) is connection:
-                del self.connections[charger_id]
-            self._remember(connection)
+            self._roster.leave(connection)
             text = "%s disconnected: %s"
             self._lines.add(
                 charger_id, logging.INFO, text, printable(charger_id), connection.end_reason
             )
-
-    def _remember(self, connection: Connection) -> None:
-        """Keep what people look at of a charger that is gone; strangers could fill the memory."""
-        charger_id = connection.charger_id
-        if charger_id in self.credentials:
-            self._last_seen[charger_id] = connection.last_seen
-            if len(self._last_seen) > HISTORIES_LIMIT:
-                del self._last_seen[next(iter(self._last_seen))]
-        elif charger_id not in self.connections:
-            self._histories.pop(charger_id, None)
 
     async def _dismiss(
         self,
@@ -387,21 +311,6 @@ class Endpoint:
         forwarded = request.headers.getall("X-Forwarded-For", ())
         trusted = self._settings.trusted_proxies
         return handshake.client_address(request.remote or "", forwarded, trusted)
-
-    def _history_of(self, charger_id: str) -> History:
-        history = self._histories.pop(charger_id, None) or History()
-        self._histories[charger_id] = history
-        if len(self._histories) > HISTORIES_LIMIT:
-            del self._histories[next(iter(self._histories))]
-        return history
-
-    def _pending_ids(self) -> set[str]:
-        """Return who waits for approval, or will in a moment."""
-        return (self._entering.keys() - self.connections.keys()) | {
-            charger_id
-            for charger_id, connection in self.connections.items()
-            if connection.session.pending
-        }
 
 
 async def _prepare(websocket: web.WebSocketResponse, request: web.Request) -> None:

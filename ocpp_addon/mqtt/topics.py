@@ -22,6 +22,8 @@ STATE_TOPIC = "ocpp/state/${cid}/+"  # of entities: one JSON object a connector
 EVENT_TOPIC = "ocpp/state/${cid}/+/+"  # of entities: what happens, and tags that are shown
 SET_TOPIC = "ocpp/set/${cid}/+/+"  # commands of entities
 
+ONLINE, OFFLINE = b"online", b"offline"  # of a charger's presence, of a gateway's and of births
+
 LONGEST_VARIABLE = 64  # characters of ${action} and ${id} in a topic
 CACHE_LIMIT = 8192  # rendered topics kept
 UNKNOWN_ACTION = "unknown"  # stands for ${action} where a result belongs to no known command

@@ -205,7 +205,7 @@ async def test_strangers_that_never_quite_connect_leave_nothing_behind(tmp_path:
         headers = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
         reply = await knock(one.port, "/ocpp/CP1", *headers, upgrade=False)
         assert reply.status == 400
-        subscribed = one.gateway.bridge._subscribed
+        subscribed = one.gateway.membership._subscribed
         await until(lambda: not subscribed)
 
 
@@ -215,8 +215,8 @@ async def test_strangers_take_their_messages_with_them(tmp_path: Path) -> None:
             await charger.boot()
             assert (await one.request("GET", "api/chargers/CP1/messages"))[0] == 200
         await one.empty()
-        await until(lambda: one.gateway.endpoint.history("CP1") is None)
-        assert one.gateway.endpoint.last_seen("CP1") is None
+        await until(lambda: one.gateway.roster.history("CP1") is None)
+        assert one.gateway.roster.last_seen("CP1") is None
 
 
 async def test_unknown_chargers_with_unreadable_credentials(tmp_path: Path) -> None:

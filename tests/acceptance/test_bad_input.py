@@ -308,4 +308,4 @@ async def test_unsolicited_results_do_not_pile_up(tmp_path: Path) -> None:
         before = resident()
         await flood(one, charger, 10_000)
         assert resident() - before < 16
-        assert len(one.gateway.endpoint.history("CP1").entries) <= 100  # type: ignore[union-attr]
+        assert len(one.gateway.roster.history("CP1").entries) <= 100  # type: ignore[union-attr]

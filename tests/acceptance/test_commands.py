@@ -188,10 +188,10 @@ async def test_a_stop_reports_what_the_charger_has_answered_just_before(tmp_path
             for number in range(50):
                 await charger.send([2, str(number), "Heartbeat", {}])
             await charger.send([3, "c1", {"status": "Accepted"}])
-            history = gateway.endpoint.history("CP1")
+            history = gateway.roster.history("CP1")
             await until(lambda: history and history.entries[-1].text.startswith('[3, "c1"'))
             await gateway.endpoint.close()
-            assert not gateway.endpoint.connections  # nothing is on its way to the disk any more
+            assert not gateway.roster.connections  # nothing is on its way to the disk any more
         one.mosquitto.resume()
         async with one.run(name="third"):
             seen = await one.watch.expect(REPLY)

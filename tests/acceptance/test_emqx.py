@@ -53,7 +53,7 @@ def ack(unique_id: str) -> dict[str, Any]:
 
 
 def keepalive(one: Stand, charger_id: str) -> float:
-    connection = one.gateway.endpoint.connection(charger_id)
+    connection = one.gateway.roster.connection(charger_id)
     assert connection is not None
     return connection.liveness.heartbeat_interval
 
@@ -342,7 +342,7 @@ async def test_a_silent_charger_is_closed_and_a_pinging_one_kept(tmp_path: Path)
             await asyncio.sleep(0.1)
         assert await closed is None  # dropped without a Close frame
         assert loop.time() - started > 2.5  # three intervals, less what the handshakes took
-        assert one.gateway.endpoint.connection("pings") is not None
+        assert one.gateway.roster.connection("pings") is not None
         assert (await one.watch.expect("ocpp/presence/silent", 3)).payload == b"offline"
 
 
@@ -357,7 +357,7 @@ async def test_a_charger_that_ceases_to_answer_pings_is_closed(tmp_path: Path) -
                 await charger.send(payload, PONG)
 
         await answer_pings(4)  # longer than three intervals
-        assert one.gateway.endpoint.connection("CP1") is not None
+        assert one.gateway.roster.connection("CP1") is not None
         assert await charger.expect_close() is None
         await one.empty()
 

@@ -84,7 +84,7 @@ async def test_paths_that_name_nobody(tmp_path: Path) -> None:
             assert reply.status == 400, path
             assert reply.body.endswith(".\n") and reply.body.count("\n") == 1, path
             assert (await one.attempts())[0]["code"] == code, path
-        assert not one.gateway.endpoint.connections
+        assert not one.gateway.roster.connections
 
 
 async def test_words_of_the_topics_are_no_ids(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_only_unknown_subprotocols_end_after_the_handshake(tmp_path: Path)
         attempt = (await one.attempts())[0]
         assert attempt["code"] == "no_common_subprotocol"
         assert "ocpp1.5, ocpp2.0" in attempt["reason"]
-        assert not one.gateway.endpoint.connections
+        assert not one.gateway.roster.connections
 
 
 # Encrypted connections.

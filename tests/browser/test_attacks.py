@@ -78,7 +78,7 @@ async def test_through_ingress(home: Home) -> None:
     async with stranger(home.url) as evil:
         page = await home.open()
         await attack(page, home.url, evil)
-    assert home.stand.gateway.endpoint.credentials.ids() == []
+    assert home.stand.gateway.credentials.ids() == []
     home.faults.clear()  # the browser tells the foreign page what it may not do
 
 
@@ -87,7 +87,7 @@ async def test_directly(chromium: Browser, tmp_path: Path) -> None:
         context = await chromium.new_context()
         await attack(await context.new_page(), one.api, evil)
         await context.close()
-        assert one.gateway.endpoint.credentials.ids() == []
+        assert one.gateway.credentials.ids() == []
 
 
 async def test_a_name_that_is_bound_to_our_address(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ async def test_a_waiting_charger_appears_and_is_approved(home: Home) -> None:
     await expect(page.get_by_text("garage is approved.")).to_be_visible()
     await expect(card.get_by_text("connected", exact=True)).to_be_visible()
     await expect(card).to_contain_text("Available")
-    assert home.stand.gateway.endpoint.credentials.protected("garage")
+    assert home.stand.gateway.credentials.protected("garage")
 
 
 async def test_a_waiting_charger_is_refused(home: Home) -> None:
@@ -160,11 +160,11 @@ async def test_a_password_is_changed_in_the_charger_too(home: Home) -> None:
     password = await notice.locator(".secret").inner_text()
     await page.reload()
     await expect(page.get_by_text(password)).to_have_count(0)
-    endpoint = home.stand.gateway.endpoint
-    first = endpoint.connection("garage")
+    roster = home.stand.gateway.roster
+    first = roster.connection("garage")
     await page.get_by_role("button", name="Drop connection").click()
-    await until(lambda: endpoint.connection("garage") not in (None, first))
-    again = endpoint.connection("garage")
+    await until(lambda: roster.connection("garage") not in (None, first))
+    again = roster.connection("garage")
     assert again is not None and again.peer.secret == password.encode().hex().encode()
     with pytest.raises(Exception, match="401"):  # the old one has had its day
         async with home.stand.charger("garage", PASSWORD):
@@ -232,7 +232,7 @@ async def test_an_unknown_tag_is_named_and_allowed(home: Home) -> None:
 
 async def test_everything_works_without_scripts(home: Home) -> None:
     home.simulate("garage")
-    await until(lambda: home.stand.gateway.endpoint.connection("garage"))
+    await until(lambda: home.stand.gateway.roster.connection("garage"))
     page = await home.open(java_script_enabled=False)
     await page.get_by_role("button", name="Approve").click()
     await expect(page.locator("#notice")).to_have_text("garage is approved.")

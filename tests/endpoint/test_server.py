@@ -27,4 +27,4 @@ async def test_a_host_that_stood_still_drops_nobody(
         time.sleep(2)  # noqa: ASYNC251 - nothing runs, neither gateway nor charger
         for _ in range(4):
             await answer_ping()
-        assert one.gateway.endpoint.connection("CP1") is not None
+        assert one.gateway.roster.connection("CP1") is not None

@@ -34,9 +34,7 @@ async def _observe(file: Path) -> None:
 
 
 async def _serve_observed(self: Gateway, stop: asyncio.Event) -> bool:
-    task = asyncio.create_task(
-        _observe(self.endpoint.credentials.path.parent / "observed"), name="observer"
-    )
+    task = asyncio.create_task(_observe(self.credentials.path.parent / "observed"), name="observer")
     try:
         return await _serve(self, stop)
     finally:

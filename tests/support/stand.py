@@ -216,7 +216,7 @@ class Stand:
 
     async def empty(self) -> None:
         """Wait until no charger is connected."""
-        await until(lambda: not self.gateway.endpoint.connections)
+        await until(lambda: not self.gateway.roster.connections)
 
     @contextlib.asynccontextmanager
     async def run(self, **options: Any) -> AsyncIterator[Gateway]:

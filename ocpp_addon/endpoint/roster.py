@@ -1,0 +1,98 @@
+"""Who is connected, who is about to be, and what is remembered of those who are gone."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from ocpp_addon.endpoint.connection import Connection
+from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.endpoint.history import History
+
+REMEMBERED_LIMIT = 2000  # chargers whose frames, and whose last sign of life, are remembered
+
+
+class Roster:
+    """Keep the one open connection of each charger."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.connections: dict[str, Connection] = {}
+        self._credentials = credentials
+        self._entering: Counter[str] = Counter()  # strangers, by id
+        self._histories: dict[str, History] = {}
+        self._last_seen: dict[str, datetime] = {}
+
+    def connection(self, charger_id: str) -> Connection | None:
+        """Return the open connection of a charger."""
+        return self.connections.get(charger_id)
+
+    def is_known(self, charger_id: str) -> bool:
+        """Tell whether a charger is known or connected: there is nothing of any other one."""
+        return charger_id in self._credentials or charger_id in self.connections
+
+    def last_seen(self, charger_id: str) -> datetime | None:
+        """Return when something was last heard of a charger."""
+        connection = self.connections.get(charger_id)
+        return connection.last_seen if connection else self._last_seen.get(charger_id)
+
+    def history(self, charger_id: str) -> History | None:
+        """Return the last frames of a charger."""
+        return self._histories.get(charger_id)
+
+    def history_for(self, charger_id: str) -> History:
+        """Return the last frames of a charger for new ones to be added."""
+        history = self._histories.pop(charger_id, None) or History()
+        self._histories[charger_id] = history
+        if len(self._histories) > REMEMBERED_LIMIT:
+            del self._histories[next(iter(self._histories))]
+        return history
+
+    @contextmanager
+    def entering(self, charger_id: str) -> Iterator[None]:
+        """Count a stranger among those who wait, before it is connected."""
+        self._entering[charger_id] += 1
+        try:
+            yield
+        finally:
+            self._entering[charger_id] -= 1
+            if not self._entering[charger_id]:
+                del self._entering[charger_id]
+
+    def is_here(self, charger_id: str) -> bool:
+        """Tell whether a charger is connected, or a stranger about to be."""
+        return charger_id in self.connections or charger_id in self._entering
+
+    def pending_ids(self) -> set[str]:
+        """Return who waits for approval, or will in a moment."""
+        return (self._entering.keys() - self.connections.keys()) | {
+            charger_id
+            for charger_id, connection in self.connections.items()
+            if connection.session.pending
+        }
+
+    def enter(self, connection: Connection) -> None:
+        """Let a connection take its place, and that of an older one of the same charger."""
+        older = self.connections.get(connection.charger_id)
+        self.connections[connection.charger_id] = connection
+        if older is not None:
+            older.abort("a newer connection took its place")
+
+    def leave(self, connection: Connection) -> None:
+        """Keep what people look at of a charger that is gone; strangers could fill the memory."""
+        charger_id = connection.charger_id
+        if self.connections.get(charger_id) is connection:
+            del self.connections[charger_id]
+        if charger_id in self._credentials:
+            self._last_seen[charger_id] = connection.last_seen
+            if len(self._last_seen) > REMEMBERED_LIMIT:
+                del self._last_seen[next(iter(self._last_seen))]
+        elif charger_id not in self.connections:
+            self._histories.pop(charger_id, None)
+
+    def forget(self, charger_id: str) -> None:
+        """Drop the connection of a charger and what is remembered of it."""
+        self._histories.pop(charger_id, None)
+        self._last_seen.pop(charger_id, None)
+        connection = self.connections.get(charger_id)
+        if connection is not None:
+            connection.abort("the charger was forgotten")

@@ -105,20 +105,22 @@ class Admission:
         """Return who comes in; raises Refusal, or ConnectionResetError when it has hung up."""
         if not handshake.origin_allowed(knock.origin):
             raise Refusal(403, "browser_origin", "Web pages may not connect here.")
-        charger_id, credentials, broken = self._who(knock)
-        if charger_id not in self._credentials:
-            return await self._stranger(charger_id, credentials, broken)
-        authenticated = False
-        if self._credentials.protected(charger_id):
-            await self._authenticate(charger_id, knock, credentials, broken)
-            authenticated = True
-        elif credentials is not None:
-            authenticated = await self._has_next_password(
-                charger_id, credentials.secret, knock.gone
-            )
+        sent, credentials, broken = self._who(knock)
+        charger_id = sent if sent in self._credentials else self._in_other_case(sent)
+        if charger_id is None:
+            return await self._stranger(sent, credentials, broken)
+        try:
+            authenticated = await self._proof(charger_id, knock, credentials, broken)
+        except Refusal as refusal:
+            if charger_id == sent or refusal.status != 401:
+                raise
+            return await self._stranger(sent, credentials, broken)  # only its name is alike
         if authenticated and charger_id not in self._credentials:  # forgotten meanwhile
-            return await self._stranger(charger_id, credentials, broken)
-        if credentials is not None and credentials.user not in (None, charger_id):
+            return await self._stranger(sent, credentials, broken)
+        if charger_id != sent:
+            names = (printable(charger_id), printable(sent))
+            log.warning("%s connects as %s: its id is written in another case now", *names)
+        if credentials is not None and credentials.user not in (None, charger_id, sent):
             log.warning(
                 "%s: its user name %s differs from its id",
                 printable(charger_id),
@@ -144,6 +146,14 @@ class Admission:
         if broken is None:
             credentials = handshake.basic(knock.authorization, charger_id)
         return charger_id, credentials, broken
+
+    def _in_other_case(self, sent: str) -> str | None:
+        """Return the known charger that may be meant: new firmware writes some ids otherwise."""
+        known = self._credentials.find_case_insensitive(sent)
+        if known is None or sent in self._turned_away or self._unknown_chargers == "accept":
+            return None
+        provable = self._credentials.protected(known)
+        return known if provable or self._unknown_chargers == "ask" else None
 
     async def _stranger(
         self,
@@ -180,6 +190,21 @@ class Admission:
             sentence = "Too many new chargers wait for approval."
             raise Refusal(503, "pending_full", sentence, charger_id, {"Retry-After": RETRY_AFTER})
         return Admitted(charger_id, secret, authenticated=False, pending=True)
+
+    async def _proof(
+        self,
+        charger_id: str,
+        knock: Knock,
+        credentials: handshake.Basic | None,
+        broken: handshake.BadCredentials | None,
+    ) -> bool:
+        """Tell whether a known charger has proved who it is; raises Refusal if it has to."""
+        if self._credentials.protected(charger_id):
+            await self._authenticate(charger_id, knock, credentials, broken)
+            return True
+        if credentials is None:
+            return False
+        return await self._has_next_password(charger_id, credentials.secret, knock.gone)
 
     async def _authenticate(
         self,

@@ -76,7 +76,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "wrong_password": (
         "The password is wrong.",
-        "Enter the same password in the charger and here; the id has to match in case, too.",
+        "Enter the same password in the charger and here.",
     ),
     "missing_password": (
         "The charger sent no password, but this id is protected by one.",

@@ -100,11 +100,10 @@ class Credentials:
         return dict(charger.settings) if charger else {}
 
     def find_case_insensitive(self, charger_id: str) -> str | None:
-        """Return a known id that differs from `charger_id` in case only, for a hint."""
+        """Return the known id that differs from `charger_id` in case only, if there is just one."""
         wanted = charger_id.casefold()
-        return next(
-            (id_ for id_ in self.ids() if id_ != charger_id and id_.casefold() == wanted), None
-        )
+        found = [id_ for id_ in self.ids() if id_ != charger_id and id_.casefold() == wanted]
+        return found[0] if len(found) == 1 else None
 
     async def put(
         self,

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -9,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from ocpp_addon.ocpp.version import V16, VERSIONS, Version
 
 LONGEST_CREDENTIALS = 1024  # characters of an Authorization header
+
+_WITH_PATH = re.compile(r"https?://[^/\s]+/\S*", re.IGNORECASE)
 
 Network = IPv4Network | IPv6Network
 
@@ -77,9 +80,13 @@ def basic(header_lines: Sequence[str], charger_id: str | None) -> Basic | None:
 def origin_allowed(origin: str | None) -> bool:
     """Tell whether a request may come from a charger: web pages may not connect here.
 
-    Browsers send `http(s)://…` or `null`; libraries in chargers send nothing or `file://`.
+    Browsers send scheme and host of the page, nothing behind them, or `null` (RFC 6454 6.2).
+    Libraries in chargers send nothing, `file://`, or a whole URL, such as that of their source.
     """
-    return origin is None or origin.strip().lower() in {"", "file://"}
+    if origin is None:
+        return True
+    origin = origin.strip()
+    return origin.lower() in {"", "file://"} or _WITH_PATH.fullmatch(origin) is not None
 
 
 def client_address(remote: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

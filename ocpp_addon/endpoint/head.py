@@ -71,7 +71,7 @@ def mended(head: bytes) -> tuple[bytes, bool]:
     The second value tells whether it asks for a WebSocket; nothing may follow any other request.
     Raises BadHead. Mended are raw blanks and UTF-8 in the target (percent-encoded), absolute
     targets, a missing or unusable Host, and for WebSockets HTTP/1.0 and a missing
-    `Connection: Upgrade`. All other lines stay as they are.
+    `Connection: Upgrade` or version of the protocol. All other lines stay as they are.
     """
     first, *lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
     if len(lines) > HEADERS_LIMIT or any(len(line) > LINE_LIMIT for line in (first, *lines)):
@@ -89,6 +89,8 @@ def mended(head: bytes) -> tuple[bytes, bool]:
     if upgrades:
         version = b"HTTP/1.1"
         connection = [b"Upgrade: websocket", b"Connection: Upgrade, close"]
+        if all(name != b"sec-websocket-version" for name, _, _ in headers):
+            connection.append(b"Sec-WebSocket-Version: 13")
     first = b" ".join((method, target, version))
     return b"\r\n".join([first, *_kept(headers), *connection, b"", b""]), upgrades
 

@@ -118,12 +118,26 @@ async def test_a_missing_or_odd_connection_header_does_no_harm(tmp_path: Path) -
             await one.empty()
 
 
+async def test_a_missing_version_of_the_protocol_does_no_harm(tmp_path: Path) -> None:
+    lines = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    async with (
+        stand(tmp_path) as one,
+        wire(one.port, "/ocpp/CP1", *lines, upgrade=False) as charger,
+    ):
+        assert charger.status == 101
+        await charger.send('[2,"1","Heartbeat",{}]')
+        assert json.loads(await charger.expect_text())[:2] == [3, "1"]
+
+
 async def test_web_pages_may_not_connect(tmp_path: Path) -> None:
     async with stand(tmp_path) as one:
         for origin in ("http://evil.example", "https://127.0.0.1", "null"):
             assert (await knock(one.port, "/ocpp/CP1", f"Origin: {origin}")).status == 403
         assert (await one.attempts())[0]["code"] == "browser_origin"
-        assert (await knock(one.port, "/ocpp/CP1", "Origin: file://")).status == 101
+        # Arduino's library for WebSockets, and the one in Grizzl-E.
+        for origin in ("file://", "https://github.com/gilmaimon/TinyWebsockets"):
+            assert (await knock(one.port, "/ocpp/CP1", f"Origin: {origin}")).status == 101
+            await one.empty()
 
 
 async def test_compression_is_not_negotiated(tmp_path: Path) -> None:

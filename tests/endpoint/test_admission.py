@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bcrypt
 import pytest
@@ -204,14 +204,42 @@ async def test_failures_are_slowed_without_hashing(tmp_path: Path) -> None:
         assert set(statuses[11:]) == {429}
 
 
-async def test_an_id_that_differs_in_case_gets_a_hint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unknown", ["ask", "refuse"])
+async def test_an_id_may_change_its_case(
+    tmp_path: Path, unknown: Literal["ask", "refuse"], caplog: pytest.LogCaptureFixture
+) -> None:
     credentials = await Credentials.load(tmp_path / "chargers.json")
-    await credentials.put("CP1", None)
     async with Passwords(cost=4) as passwords:
-        admission = Admission(credentials, passwords, "refuse", RESERVED, set)
-        with pytest.raises(Refusal, match="There is CP1") as refused:
-            await admission.decide(knock(None, "cp1"))
-        assert refused.value.status == 404
+        admission = Admission(credentials, passwords, unknown, RESERVED, set)
+        await credentials.put("CP1", await passwords.hash(OLD))
+        admitted = await admission.decide(knock(OLD, "cp1"))
+        assert (admitted.charger_id, admitted.authenticated) == ("CP1", True)
+        assert "CP1 connects as cp1" in caplog.text
+        assert "user name" not in caplog.text
+
+
+async def test_who_is_only_called_alike_is_a_stranger(tmp_path: Path) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        await credentials.put("CP1", await passwords.hash(OLD))
+        asking = Admission(credentials, passwords, "ask", RESERVED, set)
+        for secret in (None, b"wrong"):
+            admitted = await asking.decide(knock(secret, "cp1"))
+            assert (admitted.charger_id, admitted.pending) == ("cp1", True)
+        for _ in range(10):  # but it may not try out passwords
+            await asking.decide(knock(b"wrong", "cp1"))
+        with pytest.raises(Refusal) as refused:
+            await asking.decide(knock(OLD, "cp1"))
+        assert refused.value.status == 429
+        refusing = Admission(credentials, passwords, "refuse", RESERVED, set)
+        await credentials.put("OPEN", None)
+        for stranger in ("cp1", "open"):
+            with pytest.raises(Refusal, match=f"There is {stranger.upper()}") as refused:
+                await refusing.decide(knock(None, stranger))
+            assert refused.value.status == 404
+        assert (await asking.decide(knock(None, "open"))).charger_id == "OPEN"
+        accepting = Admission(credentials, passwords, "accept", RESERVED, set)
+        assert (await accepting.decide(knock(OLD, "cp1"))).charger_id == "cp1"
 
 
 async def test_only_so_many_refusals_are_remembered(tmp_path: Path) -> None:

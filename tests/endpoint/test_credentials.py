@@ -93,12 +93,22 @@ async def test_settings_handed_out_are_a_copy(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
-    [("cp1", "Cp1"), ("CP1", "Cp1"), ("Cp1", None), ("cp2", None), ("STRASSE", "straße")],
+    [
+        ("cp1", "Cp1"),
+        ("CP1", "Cp1"),
+        ("Cp1", None),
+        ("cp2", None),
+        ("STRASSE", "straße"),
+        ("box", None),
+        ("Box", "BOX"),
+    ],
 )
-async def test_hints_at_ids_that_differ_in_case(path: Path, wanted: str, found: str | None) -> None:
+async def test_finds_the_id_that_differs_in_case(
+    path: Path, wanted: str, found: str | None
+) -> None:
     credentials = await Credentials.load(path)
-    await credentials.put("Cp1", None)
-    await credentials.put("straße", None)
+    for known in ("Cp1", "straße", "BOX", "Box"):
+        await credentials.put(known, None)
     assert credentials.find_case_insensitive(wanted) == found
 
 

@@ -129,6 +129,9 @@ def test_any_header_is_read_or_refused(lines: list[str], charger_id: str | None)
         ("https://homeassistant.local:8123", False),
         ("file://evil", False),
         ("chrome-extension://abc", False),
+        ("http://evil.example http://evil.example/", False),
+        ("https://github.com/gilmaimon/TinyWebsockets", True),  # Grizzl-E
+        ("http://localhost/", True),  # Go's x/net/websocket
     ],
 )
 def test_origin(origin: str | None, allowed: bool) -> None:

@@ -146,6 +146,7 @@ def test_keeps_all_other_lines_byte_for_byte() -> None:
         b"Authorization: Basic  QUw=",
         b"authorization: Basic QUw=",
         b"X-Odd: \xe4\t ",
+        b"sec-websocket-version: 13",
         KEY,
     ]
     lines = mended(join(b"GET /a HTTP/1.1", *others, b"Upgrade: WebSocket"))[0].split(b"\r\n")

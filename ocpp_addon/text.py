@@ -12,14 +12,18 @@ def printable(text: object, limit: int = 64) -> str:
     """Return `text` as one printable line of at most `limit` characters, unsafe ones escaped."""
     raw = str(text)
     cut = raw[:limit]
-    if not cut.isascii() or not cut.isprintable():
-        cut = "".join(
-            character.encode("unicode_escape", "backslashreplace").decode()
-            if unicodedata.category(character) in _UNSAFE
-            else character
-            for character in cut
-        )
+    if not cut.isprintable():
+        cut = "".join(map(_safe, cut))
     return cut[:limit] + "…" if len(cut) > limit or len(raw) > limit else cut
+
+
+def _safe(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Zs":  # blanks of all widths
+        return " "
+    if category in _UNSAFE:
+        return character.encode("unicode_escape", "backslashreplace").decode()
+    return character
 
 
 def utc(moment: datetime) -> str:

@@ -16,6 +16,7 @@ from ocpp_addon.text import printable, utc
         ("a\nb\r\tc", "a\\nb\\r\\tc"),
         ("\x1b[31mred", "\\x1b[31mred"),
         ("a\u202eb\u2028", "a\\u202eb\\u2028"),
+        ("a\xa0b\u3000", "a b "),
         ("\ud800", "\\ud800"),
         (None, "None"),
         ("x" * 10_000, "x" * 64 + "…"),

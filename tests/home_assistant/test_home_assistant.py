@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -279,6 +280,47 @@ async def test_blueprints_load_and_do_their_work(house: House) -> None:
     await hass.set_automations([])
 
 
+async def test_a_car_charges_in_the_night_window(house: House) -> None:
+    hass, connector, events = house.home_assistant, house.connector, "ocpp/state/Garage/1/event"
+    switch, plug = "switch.garage_charge", "binary_sensor.garage_plugged_in"
+
+    async def choose(begin: timedelta, end: timedelta) -> None:
+        now = datetime.now(UTC)
+        at = {"begin": f"{now + begin:%H:%M:%S}", "end": f"{now + end:%H:%M:%S}"}
+        inputs = {"charge": switch, "plugged_in": plug, **at}
+        await hass.set_automations([automation("night_window", **inputs)])
+        await hass.expect("automation.night_window", "on")
+
+    async def plug_in() -> None:
+        connector.plugged_in = True
+        house.garage.say_changed_statuses()
+        await hass.expect(plug, "on")
+
+    hour = timedelta(hours=1)
+    await choose(hour, 2 * hour)
+    await plug_in()
+    await asyncio.sleep(1)
+    assert connector.transaction is None  # it is not yet time
+    connector.plugged_in = False
+    house.garage.say_changed_statuses()
+    await hass.expect(plug, "off")
+    await choose(-hour, hour)
+    await plug_in()
+    await hass.expect(switch, "on")
+    await hass.call("switch.turn_off", entity_id=switch)
+    await hass.expect(switch, "off")
+
+    await plug_in()
+    told = len(house.stand.watch.on(events))
+    await choose(timedelta(seconds=8), timedelta(seconds=16))
+    await house.stand.watch.expect(events, told + 2)
+    began, ended = [one.json for one in house.stand.watch.on(events)[told:]]
+    assert (began["event_type"], ended["event_type"]) == ("session_started", "session_ended")
+    assert ended["reason"] == "Remote"
+    await hass.expect(switch, "off")
+    await hass.set_automations([])
+
+
 async def test_a_charger_of_version_2(house: House) -> None:
     hass = house.home_assistant
 
@@ -397,12 +439,23 @@ async def test_every_entity_is_understood(house: House) -> None:
 
 async def test_the_broker_restarts(house: House) -> None:
     hass = house.home_assistant
+    house.garage.start(1, "04AABBCC")
+    await hass.expect("switch.garage_charge", "on")
     await house.stand.mosquitto.stop()
     await hass.expect("sensor.garage_status", "unavailable")
+    house.garage.stop(1, "EVDisconnected")
     await house.stand.mosquitto.start()
     await hass.expect("sensor.garage_status", "Available")
     await hass.call("number.set_value", entity_id="number.garage_current_limit", value=12)
     await hass.expect("number.garage_current_limit", "12.0")
+    # What the broker missed is told once Home Assistant can hear it.
+    async with asyncio.timeout(2 * PATIENCE):
+        while True:
+            told = (await hass.state("event.garage_session"))["attributes"]
+            if told.get("reason") == "EVDisconnected":
+                break
+            await asyncio.sleep(0.1)
+    assert told["event_type"] == "session_ended"
 
 
 async def test_the_gateway_restarts(house: House) -> None:

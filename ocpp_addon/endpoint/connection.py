@@ -205,6 +205,8 @@ class Connection:
 
     async def is_alive(self, patience: float) -> bool:
         """Ping the charger and tell whether anything comes back within `patience` seconds."""
+        if self._ended:
+            return False
         self._heard.clear()
         self._work.put_nowait([_Ping()])
         try:

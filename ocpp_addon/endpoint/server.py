@@ -27,7 +27,6 @@ from ocpp_addon.endpoint.takeover import TakeOver
 from ocpp_addon.endpoint.turnstile import Turnstile
 from ocpp_addon.errors import GatewayError
 from ocpp_addon.ocpp.session import Policy, Session, Validate
-from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -224,40 +223,43 @@ class Endpoint:
             websocket.headers["Sec-WebSocket-Protocol"] = choice.spelling
         if choice.version is None:
             return await self._dismiss(request, websocket, admitted, address, choice.offered)
-        await self.take_over.decide(admitted)
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-            try:
-                async with asyncio.timeout(SUBSCRIBE_PATIENCE):
-                    await self._ports.admit(admitted.charger_id, choice.version, admitted.pending)
-            except TimeoutError:
-                log.debug("%s: the broker is slow to subscribe", printable(admitted.charger_id))
-            await _prepare(websocket, request)
-        peer = Peer(
-            admitted.charger_id, address, choice.offered, admitted.secret, admitted.authenticated
-        )
-        await self._converse(request, websocket, peer, choice.version, admitted.pending)
+        async with self.take_over.turn(admitted):
+            connection = await self._open(request, websocket, choice, admitted, address)
+        if connection is not None:
+            await self._converse(connection)
         return websocket
 
-    async def _converse(
+    async def _open(
         self,
         request: web.Request,
         websocket: web.WebSocketResponse,
-        peer: Peer,
-        version: Version,
-        pending: bool,
-    ) -> None:
+        choice: handshake.Choice,
+        admitted: Admitted,
+        address: str,
+    ) -> Connection | None:
+        """Complete a handshake; None when the charger is gone or may no longer come in."""
+        charger_id, version = admitted.charger_id, choice.version
+        assert version is not None
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            try:
+                async with asyncio.timeout(SUBSCRIBE_PATIENCE):
+                    await self._ports.admit(charger_id, version, admitted.pending)
+            except TimeoutError:
+                log.debug("%s: the broker is slow to subscribe", printable(charger_id))
+            await _prepare(websocket, request)
         transport = request.transport
-        if transport is None:  # gone already
-            return
-        charger_id = peer.charger_id
-        if pending and charger_id in self._credentials:  # approved while it connected
-            pending = False
-        if not pending and charger_id not in self._credentials:  # forgotten while it connected
+        if transport is None:
+            return None
+        pending = charger_id not in self._credentials
+        forgotten = pending and not admitted.pending
+        # Approved, or given a password, while it connected: it has to log in.
+        locked_out = self._credentials.protected(charger_id) and not admitted.authenticated
+        if forgotten or locked_out:
             transport.abort()
-            return
+            return None
         settings = self._settings
         connection = Connection(
-            peer,
+            Peer(charger_id, address, choice.offered, admitted.secret, admitted.authenticated),
             websocket,
             transport,
             Session(version, settings.policy, self._validate, pending=pending),
@@ -272,23 +274,25 @@ class Endpoint:
             self._farewells,
         )
         self._roster.enter(connection)
+        return connection
+
+    async def _converse(self, connection: Connection) -> None:
+        whom = connection.charger_id
         self._lines.add(
-            charger_id,
+            whom,
             logging.INFO,
             "%s connected from %s with OCPP %s%s",
-            printable(charger_id),
-            printable(peer.address),
-            version.number,
-            ", waits for approval" if pending else "",
+            printable(whom),
+            printable(connection.peer.address),
+            connection.session.version.number,
+            ", waits for approval" if connection.session.pending else "",
         )
         try:
             await connection.run()
         finally:
             self._roster.leave(connection)
             text = "%s disconnected: %s"
-            self._lines.add(
-                charger_id, logging.INFO, text, printable(charger_id), connection.end_reason
-            )
+            self._lines.add(whom, logging.INFO, text, printable(whom), connection.end_reason)
 
     async def _dismiss(
         self,

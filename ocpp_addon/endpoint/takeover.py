@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from ocpp_addon.endpoint.admission import Admitted, Refusal
 from ocpp_addon.endpoint.connection import Connection
@@ -12,11 +13,11 @@ from ocpp_addon.text import printable
 log = logging.getLogger(__name__)
 
 PROOF_OF_LIFE = 2.0  # seconds that the connection of an unprotected charger has to answer a ping
-CONTEST_LIMIT = 4  # newcomers with one id that may wait for the same decision
+CONTEST_LIMIT = 4  # newcomers with one id that may wait for their turn
 
 
 class TakeOver:
-    """Decide one newcomer at a time for each id; `count` are those that took another's place."""
+    """Let in one newcomer at a time for each id; `count` are those that took another's place."""
 
     def __init__(self, connection: Callable[[str], Connection | None]) -> None:
         self.count = 0
@@ -24,8 +25,12 @@ class TakeOver:
         self._throttle = Throttle(3, 60, 60)
         self._contests: dict[str, tuple[asyncio.Lock, int]] = {}
 
-    async def decide(self, admitted: Admitted) -> None:
-        """Return if the newcomer may have the id; raises Refusal."""
+    @asynccontextmanager
+    async def turn(self, admitted: Admitted) -> AsyncIterator[None]:
+        """Let a newcomer have the id and connect, while others with the same id wait.
+
+        Raises Refusal.
+        """
         charger_id = admitted.charger_id
         lock, waiting = self._contests.get(charger_id, (asyncio.Lock(), 0))
         if waiting >= CONTEST_LIMIT:
@@ -34,13 +39,14 @@ class TakeOver:
         self._contests[charger_id] = (lock, waiting + 1)
         try:
             async with lock:
-                await self._decide_alone(admitted)
+                await self._decide(admitted)
+                yield
         finally:
             lock, waiting = self._contests.pop(charger_id)
             if waiting > 1:
                 self._contests[charger_id] = (lock, waiting - 1)
 
-    async def _decide_alone(self, admitted: Admitted) -> None:
+    async def _decide(self, admitted: Admitted) -> None:
         charger_id = admitted.charger_id
         older = self._connection(charger_id)
         if older is None:

@@ -250,6 +250,32 @@ async def test_without_password_a_dead_charger_makes_way(tmp_path: Path) -> None
         assert presence == [b"offline", b"online"]
 
 
+async def test_of_two_that_come_at_once_without_password_the_first_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        stand(tmp_path, chargers=[{"id": "CP1"}]) as one,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        admit, entering, gone_on = Bridge.admit, asyncio.Event(), asyncio.Event()
+
+        async def admit_slowly(*arguments: Any) -> None:
+            entering.set()
+            await gone_on.wait()
+            await admit(*arguments)
+
+        monkeypatch.setattr(Bridge, "admit", admit_slowly)
+        opening = stack.enter_async_context(one.charger("CP1"))  # answers pings
+        coming = asyncio.create_task(opening, name="first")
+        await entering.wait()
+        knocking = asyncio.create_task(knock(one.port, "/ocpp/CP1"), name="second")
+        await asyncio.sleep(0.3)
+        gone_on.set()
+        charger = await coming
+        assert (await knocking).status == 409
+        assert (await charger.call("Heartbeat"))[0] == 3
+
+
 async def test_with_a_password_the_newer_takes_over(tmp_path: Path) -> None:
     chargers = [{"id": "CP1", "password": "good-password"}]
     header = authorization("CP1", "good-password")
@@ -516,6 +542,24 @@ async def test_a_charger_that_is_forgotten_while_it_connects_stays_out(
         async with wire(one.port, "/ocpp/CP1", authorization("CP1", "secret")) as charger:
             assert await charger.expect_close() is None
         await until(lambda: one.watch.on("ocpp/presence/CP1")[-1].payload == b"")
+        assert b"online" not in [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_charger_that_gets_a_password_while_it_connects_has_to_log_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    chargers = [{"id": "CP1"}] if known else []
+    async with stand(tmp_path, unknown_chargers="ask", chargers=chargers) as one:
+        admit = Bridge.admit
+
+        async def admit_too_late(*arguments: Any) -> None:
+            await admit(*arguments)
+            await one.gateway.management.set_password("CP1", "what-a-person-set")
+
+        monkeypatch.setattr(Bridge, "admit", admit_too_late)
+        async with wire(one.port, "/ocpp/CP1", authorization("CP1", "another")) as charger:
+            assert await charger.expect_close() is None
         assert b"online" not in [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
 
 

@@ -38,7 +38,6 @@ class _Flight:
     message: Outgoing
     since: float
     safe: Safe | None = None
-    storable: bool = True
     acknowledged: "asyncio.Future[int] | None" = None
 
 
@@ -47,7 +46,8 @@ class Outbox:
 
     A message is *safe* once the broker has acknowledged it or it is on disk. A charger with
     messages waiting on disk gets new ones appended there, so that none overtakes another; the
-    rest is published at once, and touches the disk only if the acknowledgement takes long.
+    rest is published at once, and touches the disk only if the acknowledgement takes long: its own,
+    or that of an older one, as the broker acknowledges in order.
     A row leaves the disk when the broker has acknowledged its message: at least once, with the
     same `message-id` on a duplicate.
     """
@@ -58,7 +58,8 @@ class Outbox:
         self.shelf = shelf
         self._broker = broker
         self._seq = itertools.count(shelf.first_free)
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, _Flight] = {}  # in the order of their departure
+        self._hoping: dict[int, _Flight] = {}  # those of them that are not on disk; so ordered, too
         self._suspects: dict[int, int] = {}  # seq -> connections that it may have ended
         self._testing = False  # a suspect is alone on the wire
         self._connected_at = 0.0
@@ -97,6 +98,11 @@ class Outbox:
         waits = self._testing or message.charger_id in self.shelf.due
         if waits or not self._take_off(flight, message.topic):
             self._store(flight)
+        elif flight.seq in self._flights:
+            if next(iter(self._flights.values())).since <= flight.since - PATIENCE:
+                self._store(flight)  # why should it fare better
+            else:
+                self._hoping[flight.seq] = flight
         return flight.safe
 
     def hold(self, message: Outgoing) -> Safe:
@@ -154,6 +160,7 @@ class Outbox:
         if acknowledged.cancelled() or acknowledged.exception() is not None:
             return  # the connection was lost: _on_lost has taken care of it
         self._flights.pop(flight.seq, None)
+        self._hoping.pop(flight.seq, None)
         self._suspects.pop(flight.seq, None)
         if is_refusal(acknowledged.result()):
             topic = printable(flight.message.topic)
@@ -171,8 +178,7 @@ class Outbox:
 
         def done(error: StorageError | None) -> None:
             if error is not None and flight.seq in self._flights:
-                flight.storable = False  # it may still be acknowledged
-                return
+                return  # it may still be acknowledged
             # A heartbeat carries nothing that could be lost: answer it all the same.
             _end(flight.safe, None if flight.message.rank == HEARTBEAT else error)
 
@@ -195,7 +201,8 @@ class Outbox:
     def _on_lost(self) -> None:
         now = self._lost_at = asyncio.get_running_loop().time()
         flights, self._flights = list(self._flights.values()), {}
-        # In the order of their departure: the library keeps what is more than it may send.
+        self._hoping.clear()
+        # The library keeps what is more than it may send.
         for flight in flights[:IN_FLIGHT]:
             if now - flight.since < SUSPECT_WITHIN:
                 self._suspects.setdefault(flight.seq, 0)
@@ -220,10 +227,9 @@ class Outbox:
         while True:
             await asyncio.sleep(SWEEP)
             due = loop.time() - PATIENCE
-            late = [flight for flight in self._flights.values() if flight.since <= due]
-            for flight in late:
-                if flight.storable and flight.seq not in self.shelf:
-                    self._store(flight)
+            while self._hoping and (one := next(iter(self._hoping.values()))).since <= due:
+                del self._hoping[one.seq]
+                self._store(one)
 
     async def _replay_for_ever(self) -> None:
         loop = asyncio.get_running_loop()

@@ -166,6 +166,29 @@ async def test_what_was_on_the_wire_when_the_broker_froze_is_not_lost(
         await until(lambda: len(one.outbox) == 0)
 
 
+async def test_only_the_first_waits_for_a_broker_that_froze(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    async with office(mosquitto.port, tmp_path) as one:
+        await one.ready()
+        mosquitto.suspend()
+        try:
+            first = one.outbox.post(message(1, "A"))
+            assert len(one.outbox) == 0
+            await first
+            assert len(one.outbox) == 1
+            second, third = (one.outbox.post(message(number, "B")) for number in (2, 3))
+            assert len(one.outbox) == 3  # on their way to the disk already
+            await asyncio.gather(second, third)
+        finally:
+            mosquitto.resume()
+        await until(lambda: len(one.outbox) == 0 and len(one.seen) == 3)
+        assert one.payloads("up/B") == ["2", "3"]
+        assert len(one.outbox._hoping) == 0
+        await one.outbox.post(message(4, "A"))
+        assert len(one.outbox) == 0  # well again
+
+
 async def test_a_slow_acknowledgement_leaves_no_row_behind(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:

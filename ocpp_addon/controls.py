@@ -157,6 +157,7 @@ class Controls:
             finally:  # a stop of the gateway leaves nobody waiting
                 if not waiting.done.done():
                     waiting.done.set_result(failure)
+            await asyncio.sleep(GAP)  # orders of the meantime wait in line
         self._lines.pop(charger_id, None)
 
     async def _carry_out(self, charger_id: str, order: Order) -> None:

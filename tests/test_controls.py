@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,23 @@ async def test_a_charger_that_has_just_connected_is_left_in_peace(
         await order(one.gateway, 0, "restart", "PRESS")
         assert connection.age >= 1
         assert charger.asked
+
+
+async def test_a_charger_is_not_hurried_by_orders_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "GAP", 0.2)
+    moments = []
+
+    def note(action: str, payload: Any) -> Any:
+        moments.append(asyncio.get_running_loop().time())
+        return accepts(action, payload)
+
+    async with stand(tmp_path) as one, connected(one, note):
+        for value in ("OFF", "ON", "OFF"):
+            await order(one.gateway, 1, "available", value)
+    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(moments))
+    assert len(moments) == 3
 
 
 async def test_what_was_learnt_of_a_charger_outlives_the_gateway(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ async def opened(
             mishaps,
         )
         broker.filters, broker.on_message = membership.filters, downstream.receive
-        membership.begin()
+        await membership.begin()
         devices.begin(credentials.ids())
 
         # Where chargers and people connect.

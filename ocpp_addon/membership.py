@@ -8,6 +8,7 @@ from ocpp_addon.downstream import Downstream
 from ocpp_addon.endpoint.admission import Admission
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.endpoint.passwords import canonical
 from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.errors import StorageError
 from ocpp_addon.home.central import CentralSystem
@@ -54,11 +55,12 @@ class Membership:
         self._mishaps = mishaps
         self._subscribed: set[str] = set()
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Show the known chargers, none of which is connected yet."""
         for charger_id in self._credentials.ids():
             self.show_presence(charger_id, OFFLINE)
             self._home.states.introduced(charger_id)
+            await self._publish_what_was_kept(charger_id)
 
     def filters(self) -> list[str]:
         """Return what to subscribe: the filters of every charger that is known or connected."""
@@ -88,6 +90,7 @@ class Membership:
             await self._broker.subscribe(self._topics.filters(charger_id))
         else:
             await self._make_known(charger_id)
+            await self._publish_what_was_kept(charger_id)
 
     async def leave(self, charger_id: str) -> None:
         """Unsubscribe for a stranger that is gone, or never quite came."""
@@ -102,8 +105,8 @@ class Membership:
         if connection is None or not connection.session.pending:
             await self._make_known(charger_id)
             await self._outbox.release(charger_id)
-        elif password and connection.peer.secret != password.encode():
-            connection.abort("its password was set")
+        elif password and not _presented(connection, password.encode()):
+            connection.disown("its password was set")
             self._outbox.discard(charger_id)
             await self._make_known(charger_id)
         else:
@@ -117,7 +120,7 @@ class Membership:
     async def refuse(self, connection: Connection) -> None:
         """Turn a waiting charger away, also when it comes again."""
         self._admission.turn_away(connection.charger_id)
-        connection.abort("a person refused it")
+        connection.disown("a person refused it")
         await self._make_unknown(connection.charger_id)
 
     async def forget(self, charger_id: str) -> None:
@@ -149,6 +152,13 @@ class Membership:
         elif current is not None and current.session.pending:
             current.abort("an earlier connection was approved: it has to log in")
 
+    async def _publish_what_was_kept(self, charger_id: str) -> None:
+        """Publish what a charger said before it was known otherwise than by an approval."""
+        try:
+            await self._outbox.release(charger_id)
+        except StorageError as error:  # at the next start, then
+            log.error("%s: what it said is not published: %s", printable(charger_id), error)
+
     async def _make_known(self, charger_id: str) -> None:
         """Subscribe for a charger and show its presence."""
         self.changed(charger_id)
@@ -167,3 +177,8 @@ class Membership:
         self.show_presence(charger_id, b"")
         self._outbox.discard(charger_id)
         await self._broker.unsubscribe(self._topics.filters(charger_id))
+
+
+def _presented(connection: Connection, secret: bytes) -> bool:
+    presented = connection.peer.secret
+    return presented is not None and canonical(presented) == canonical(secret)

@@ -148,6 +148,7 @@ class Connection:
         self._heard = asyncio.Event()
         self._finished = asyncio.Event()
         self._ended = False
+        self._disowned = False
 
     @property
     def charger_id(self) -> str:
@@ -222,6 +223,11 @@ class Connection:
             self.end_reason = reason
         self._end()
         self._transport.abort()
+
+    def disown(self, reason: str) -> None:
+        """Drop the connection, and what the charger has said and was not answered yet."""
+        self._disowned = True
+        self.abort(reason)
 
     async def finish(self, patience: float) -> None:
         """Wait for the end of an aborted connection, at most `patience` seconds.
@@ -306,7 +312,12 @@ class Connection:
             await self._perform_all(work)
 
     async def _perform_all(self, work: "list[_Work] | list[Effect]") -> None:
+        refused: Call | None = None
         for effect in work:
+            if self._disowned and not isinstance(effect, Settle):
+                continue
+            if isinstance(effect, Answer) and effect.call is refused:
+                continue
             try:
                 await self._perform(effect)
             except StorageError as error:
@@ -318,8 +329,7 @@ class Connection:
                 if call is not None:
                     refusal = CallError(call.unique_id, "InternalError", "storage is unavailable")
                     await self._perform_all(self.session.answer(call, refusal))
-                if not isinstance(effect, Answer):  # after which nothing hangs on it
-                    return
+                    refused = call
 
     async def _perform(self, effect: _Work) -> None:
         match effect:

@@ -95,4 +95,4 @@ class Roster:
         self._last_seen.pop(charger_id, None)
         connection = self.connections.get(charger_id)
         if connection is not None:
-            connection.abort("the charger was forgotten")
+            connection.disown("the charger was forgotten")

@@ -14,6 +14,7 @@ from ocpp_addon.endpoint.admission import PENDING_LIMIT
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.home import discovery
 from ocpp_addon.mqtt.shelf import HELD_LIMIT
+from ocpp_addon.web.backend import SessionChoice
 from tests.support.patience import until
 from tests.support.stand import Stand, basic, stand
 from tests.support.wire import Reply, knock, wire
@@ -454,6 +455,69 @@ async def test_what_was_kept_of_a_charger_that_a_person_adds_is_published_or_dro
             seen = await one.watch.expect("ocpp/cp/CP1/StartTransaction")
             assert seen.json["Payload"] == start
         await until(lambda: len(one.gateway.outbox) == 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"unknown_chargers": "accept"}, {"unknown_chargers": "refuse", "chargers": [{"id": "CP1"}]}],
+)
+async def test_what_was_kept_of_a_charger_that_becomes_known_otherwise_is_published(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP}
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        async with one.charger("CP1") as charger:
+            await charger.call("StartTransaction", start)
+        async with one.run(**options), one.charger("CP1"):
+            seen = await one.watch.expect("ocpp/cp/CP1/StartTransaction")
+            assert seen.json["Payload"] == start
+
+
+async def test_a_key_as_hex_digits_is_the_key_that_a_waiting_charger_presented(
+    tmp_path: Path,
+) -> None:
+    async with (
+        stand(tmp_path, unknown_chargers="ask") as one,
+        wire(one.port, "/ocpp/AL1000", AL1000) as charger,
+    ):
+        assert charger.status == 101
+        body = {"password": AL1000_KEY}
+        assert (await one.request("PUT", "api/chargers/AL1000", body))[0] == 200
+        assert json.loads(await charger.expect_text())[2] == "TriggerMessage"
+
+
+@pytest.mark.parametrize("decision", ["forget", "refuse", "password"])
+async def test_what_a_charger_said_before_it_was_turned_out_counts_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decision: str
+) -> None:
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": STAMP}
+    known = [{"id": "CP1"}] if decision == "forget" else []
+    async with stand(tmp_path, unknown_chargers="ask", chargers=known) as one:
+        answer, reached, gone_on = Bridge.answer, asyncio.Event(), asyncio.Event()
+
+        async def answer_slowly(*arguments: Any) -> Any:
+            reached.set()
+            await gone_on.wait()
+            return await answer(*arguments)
+
+        monkeypatch.setattr(Bridge, "answer", answer_slowly)
+        async with wire(one.port, "/ocpp/CP1", authorization("CP1", "another")) as charger:
+            await charger.send('[2,"1","Heartbeat",{}]')
+            await reached.wait()
+            await charger.send(json.dumps([2, "2", "StartTransaction", start]))
+            await until(lambda: len(one.gateway.roster.history("CP1").entries) == 2)  # type: ignore[union-attr]
+            management = one.gateway.management
+            if decision == "forget":
+                await management.forget("CP1")
+            elif decision == "refuse":
+                await management.refuse("CP1")
+            else:
+                await management.set_password("CP1", "what-a-person-set")
+            gone_on.set()
+            await one.empty()
+        assert not one.watch.on("ocpp/cp/CP1/StartTransaction")
+        assert len(one.gateway.outbox) == 0
+        assert await one.gateway.management.sessions(SessionChoice()) == []
 
 
 async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> None:

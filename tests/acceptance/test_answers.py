@@ -7,6 +7,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from ocpp_addon.bridge import Bridge
 from ocpp_addon.errors import StorageError
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.ocpp.messages import Call
@@ -91,6 +92,24 @@ async def test_a_call_that_cannot_be_stored_takes_no_other_along(
         answers = [await charger.receive() for _ in range(3)]
         assert [each[0] for each in answers] == [4, 3, 4]
         assert answers[0][2] == "InternalError"
+
+
+async def test_a_call_that_cannot_be_stored_keeps_no_older_one_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocpp_addon.ocpp.session.AWAITED_LIMIT", 1)
+    options = {"central_system": "external", "answer_timeout": 60}
+    async with stand(tmp_path, **options) as one, one.charger("CP1") as charger:
+        await charger.send([2, "older", "Heartbeat", {}])
+        await one.watch.expect("ocpp/cp/CP1/Heartbeat")
+
+        async def refuse(*_: object) -> None:
+            raise StorageError("The disk is full.")
+
+        monkeypatch.setattr(Bridge, "publish", refuse)
+        await charger.send([2, "newer", "Heartbeat", {}])
+        assert (await charger.receive())[:3] == [4, "newer", "InternalError"]
+        assert (await charger.receive())[:2] == [3, "older"]
 
 
 async def test_transaction_ids_are_never_used_again(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ocpp_addon.endpoint.identity import UnusableId, checked_id
 from ocpp_addon.endpoint.roster import Roster
 from ocpp_addon.endpoint.server import Endpoint
 from ocpp_addon.home.central import CentralSystem
+from ocpp_addon.home.connector import ConnectorState
 from ocpp_addon.home.questions import OrderFailed
 from ocpp_addon.home.sessions import Choice
 from ocpp_addon.home.shown import api_item
@@ -266,11 +267,17 @@ class Management:
             "connected_at": utc(connection.connected_at) if connection else None,
             "last_seen": utc(last_seen) if last_seen else None,
             "connectors": [
-                api_item(state)
+                self._connector(state)
                 for state in self._home.states.of(charger_id)
                 if state.number > 0 or state.status is not None or state.values
             ],
         }
+
+    def _connector(self, state: ConnectorState) -> dict[str, Any]:
+        item = api_item(state)
+        if item["session"] is not None:
+            item["session"]["tag_name"] = self._home.tags.name(item["session"]["tag"])
+        return item
 
     def _waiting(self, charger_id: str) -> Connection:
         waiting = self._roster.connection(charger_id)

@@ -121,6 +121,11 @@ class Tags:
         """Return the listed tags, then the unknown ones that chargers reported, latest first."""
         return [*self._listed.values(), *reversed(self._seen.values())]
 
+    def name(self, id_tag: str | None) -> str | None:
+        """Return the name that a person gave to a tag."""
+        tag = self._listed.get(_key(id_tag or ""))
+        return tag.name if tag else None
+
     def decide(self, id_tag: str | None, now: datetime) -> Verdict:
         """Judge a tag as a charger sent it."""
         tag = self._listed.get(_key(id_tag or ""))

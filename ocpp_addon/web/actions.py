@@ -35,6 +35,8 @@ COMMANDS = {
     "hard-restart": ("restart", "HARD", "It was asked to restart at once."),
 }
 
+_NOW = {"Accepted": "may charge now", "Blocked": "is blocked now"}
+
 Outcome = tuple[str, Notice]
 
 
@@ -146,35 +148,39 @@ class Actions:
         return where, _kept(sentence, form, password)
 
     async def read_configuration(self, form: Form) -> Outcome:
-        """Read all keys of a charger; of OCPP 2 one variable, or a report of all."""
+        """Read one key of a charger or all; of OCPP 2 all come later, as a report."""
         charger = self._site.charger(form["charger"])
-        where = place("charger", id=charger["id"])
-        if form.get("do") == "report":
-            self._configurations.expect(charger["id"])
-            asked = calls.report_configuration(secrets.randbelow(2**31))
-            return where, await self._told(charger["id"], asked)
-        component, key = form.get("component", "").strip(), form.get("key", "").strip()
-        asked = calls.read_configuration(charger["protocol"] or "1.6", component, key)
-        outcome = await self._backend.call(charger["id"], *asked)
+        charger_id, protocol = charger["id"], charger["protocol"] or "1.6"
+        where = place("charger", "configuration", id=charger_id)
+        if name := form.get("key", "").strip():
+            asked = calls.read_configuration(protocol, name)
+        else:
+            asked = calls.read_all(protocol, secrets.randbelow(2**31))
+        if asked[0] == "GetBaseReport":
+            self._configurations.expect(charger_id)
+        outcome = await self._backend.call(charger_id, *asked)
+        if asked[0] == "GetBaseReport" and calls.is_fine(outcome):
+            text = "The charger sends its variables now: they show up here as they arrive."
+            return where, Notice(text)
         payload = calls.result(outcome)
-        if payload is None:
+        if payload is None or asked[0] == "GetBaseReport":
             return where, Notice(calls.in_words(asked[0], outcome), good=False)
-        count = self._configurations.add(charger["id"], payload)
+        count = self._configurations.add(charger_id, payload)
         return where, Notice(f"The charger told {count} key{'' if count == 1 else 's'}.")
 
     async def write_configuration(self, form: Form) -> Outcome:
         """Write one key of a charger, and read what it has become."""
         charger = self._site.charger(form["charger"])
         charger_id, protocol = charger["id"], charger["protocol"] or "1.6"
-        component, key = form.get("component", "").strip(), form["key"].strip()
-        asked = calls.write_configuration(protocol, component, key, form["value"])
+        name = form["key"].strip()
+        asked = calls.write_configuration(protocol, name, form["value"])
         notice = await self._told(charger_id, asked)
         if notice.good:
-            asked = calls.read_configuration(protocol, component, key)
+            asked = calls.read_configuration(protocol, name)
             payload = calls.result(await self._backend.call(charger_id, *asked))
             if payload is not None:
                 self._configurations.add(charger_id, payload)
-        return place("charger", id=charger_id), notice
+        return place("charger", "configuration", id=charger_id), notice
 
     async def put_tag(self, form: Form) -> Outcome:
         """List a tag."""
@@ -183,7 +189,7 @@ class Actions:
         expiry = _with_zone(form.get("expiry", ""))
         entry = tag_entry({"status": form["status"], "expiry": expiry, **wishes})
         await self._backend.put_tag(id_tag, entry)
-        return "tags", Notice(f"{entry.name or id_tag} is {entry.status.lower()} now.")
+        return "tags", Notice(f"{entry.name or id_tag} {_NOW.get(entry.status, 'is listed now')}.")
 
     async def delete_tag(self, form: Form) -> Outcome:
         """Forget a tag."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.text import printable
+from ocpp_addon.web import variables
 
 Asked = tuple[str, dict[str, Any]]  # action and payload
 
@@ -24,25 +25,25 @@ def diagnostics(protocol: str, location: str) -> Asked:
     return "GetLog", {"logType": "DiagnosticsLog", "requestId": 1, "log": log}
 
 
-def read_configuration(protocol: str, component: str, name: str) -> Asked:
-    """Read one key; in 1.6 all of them if none is named, else Refused by the charger."""
+def read_configuration(protocol: str, name: str) -> Asked:
+    """Read one key, or a variable of OCPP 2; Refused if the name cannot be one."""
     if protocol == "1.6":
-        return "GetConfiguration", {"key": [name]} if name else {}
-    variable = {"component": {"name": component}, "variable": {"name": name}}
-    return "GetVariables", {"getVariableData": [variable]}
+        return "GetConfiguration", {"key": [name]}
+    return "GetVariables", {"getVariableData": [variables.place(name)]}
 
 
-def report_configuration(number: int) -> Asked:
-    """Let a charger of OCPP 2 report all its variables; they come in messages of their own."""
+def read_all(protocol: str, number: int) -> Asked:
+    """Read all keys; a charger of OCPP 2 reports its variables in messages of their own."""
+    if protocol == "1.6":
+        return "GetConfiguration", {}
     return "GetBaseReport", {"requestId": number, "reportBase": "FullInventory"}
 
 
-def write_configuration(protocol: str, component: str, name: str, value: str) -> Asked:
-    """Write one key."""
+def write_configuration(protocol: str, name: str, value: str) -> Asked:
+    """Write one key, or a variable of OCPP 2; Refused if the name cannot be one."""
     if protocol == "1.6":
         return "ChangeConfiguration", {"key": name, "value": value}
-    place = {"component": {"name": component}, "variable": {"name": name}}
-    return "SetVariables", {"setVariableData": [{**place, "attributeValue": value}]}
+    return "SetVariables", {"setVariableData": [variables.place(name) | {"attributeValue": value}]}
 
 
 def write_password(protocol: str, password: str) -> Asked:
@@ -53,8 +54,8 @@ def write_password(protocol: str, password: str) -> Asked:
     if protocol == "1.6":
         is_hex = len(password) >= 32 and set(password) <= set("0123456789abcdefABCDEF")
         value = password if is_hex else password.encode().hex()
-        return write_configuration(protocol, "", "AuthorizationKey", value)
-    return write_configuration(protocol, "SecurityCtrlr", "BasicAuthPassword", password)
+        return write_configuration(protocol, "AuthorizationKey", value)
+    return write_configuration(protocol, "SecurityCtrlr.BasicAuthPassword", password)
 
 
 def result(outcome: CallResult | CallError) -> dict[str, Any] | None:

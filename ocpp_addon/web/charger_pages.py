@@ -53,6 +53,7 @@ class ChargerPages:
         charger = self._site.charger(charger_id)
         choice = SessionChoice(charger=charger_id, limit=SESSIONS_SHOWN)
         samples = await self._backend.samples(charger_id, datetime.now(UTC) - DAY, None)
+        keys = self._configurations.keys(charger_id)
         return self._site.page(
             request,
             "charger.html",
@@ -63,7 +64,8 @@ class ChargerPages:
             names=names_of(await self._backend.tags()),
             now=utc(datetime.now(UTC)),
             plots={what: _in_words(_points(samples, what), what) for what in PLOTS if samples},
-            keys=self._configurations.keys(charger_id),
+            keys=keys,
+            wanted=next((key for key in keys if key.name == request.query.get("key")), None),
             read_at=self._configurations.read_at(charger_id),
         )
 
@@ -84,6 +86,7 @@ class ChargerPages:
             "messages.html",
             view="messages",
             charger_id=charger_id,
+            charger=self._site.charger(charger_id),
             q=words,
             only=only,
             filters=frames.FILTERS,
@@ -103,7 +106,7 @@ class ChargerPages:
     async def call(self, request: web.Request) -> web.Response:
         """Show the form for a command, filled in like an earlier one if that is asked for."""
         charger_id, action = request.query.get("charger", ""), request.query.get("action", "")
-        self._site.charger(charger_id)
+        charger = self._site.charger(charger_id)
         notice, payload = self._site.notice(request), {}
         if notice is not None and notice.payload is not None:
             payload = notice.payload
@@ -117,6 +120,7 @@ class ChargerPages:
             request,
             "call.html",
             charger_id=charger_id,
+            charger=charger,
             actions=self._backend.actions(charger_id),
             action=action,
             fields=fields,
@@ -208,8 +212,10 @@ def _points(samples: list[Sample], what: str) -> list[chart.Point]:
 def _in_words(points: list[chart.Point], what: str) -> str:
     if not points:
         return "no samples yet"
-    unit = PLOTS[what]
-    return f"last {points[-1][1]:g} {unit}, at most {max(value for _, value in points):g} {unit}"
+    now, most = points[-1][1], max(value for _, value in points)
+    if what == "energy":
+        return f"{now:.2f} kWh"
+    return f"now {now:.2f} kW, at most {most:.2f} kW"
 
 
 def _moment(request: web.Request, name: str) -> datetime | None:

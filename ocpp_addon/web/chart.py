@@ -1,5 +1,6 @@
 """Plots of samples as SVG; a plot is an image of its own, since its style is inline."""
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ def svg(
     narrow: bool = False,
 ) -> bytes:
     """Return a line over a time, in the time zone of the gateway; `narrow` is for phones."""
-    top = max([LEAST, *(value for _, value in points)])
+    heights = _heights(max([LEAST, *(value for _, value in points)]))
     chart = pygal.XY(
         width=360 if narrow else 720,
         height=200 if narrow else 220,
@@ -40,12 +41,12 @@ def svg(
         js=[],  # pygal's would be fetched from the internet
         disable_xml_declaration=True,
         no_data_text="No samples yet",
-        x_labels=_hours(since, until, LABELS // 2 if narrow else LABELS),
+        x_labels=_times(since, until, LABELS // 2 if narrow else LABELS),
         xrange=(since.timestamp(), until.timestamp()),
         x_value_formatter=_clock(until - since),
-        y_labels=[0, top / 2, top],
-        range=(0, top),
-        value_formatter=lambda value: f"{value:.3g} {unit}",
+        y_labels=heights,
+        range=(0, heights[-1]),
+        value_formatter=lambda value: f"{value:g} {unit}",
         show_x_guides=False,
         style=Style(
             background="transparent",
@@ -77,9 +78,23 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
     return [max(stretch, key=lambda point: point[1]) for stretch in stretches]
 
 
-def _hours(since: datetime, until: datetime, steps: int) -> list[float]:
-    step = (until - since) / steps
-    return [(since + step * count).timestamp() for count in range(steps + 1)]
+def _heights(most: float) -> list[float]:
+    """Return what an axis tells, from 0 to a round figure above the most."""
+    size = 10 ** math.floor(math.log10(most))
+    steps = (0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 2.5)
+    step = next(step for step in steps if 4 * step * size >= most) * size
+    return [round(step * count, 6) for count in range(math.ceil(most / step) + 1)]
+
+
+def _times(since: datetime, until: datetime, most: int) -> list[float]:
+    """Return full minutes, hours or days of the gateway's clock within a time, at most so many."""
+    span = (until - since).total_seconds()
+    steps = (60, 300, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400)
+    days = (86_400 * count for count in range(2, 10_000))
+    step = next((step for step in (*steps, *days) if span / step <= most), span)
+    midnight = since.astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    first = midnight + math.ceil((since.timestamp() - midnight) / step) * step
+    return [first + step * count for count in range(int((until.timestamp() - first) // step) + 1)]
 
 
 def _clock(span: timedelta) -> Callable[[float], str]:

@@ -1,12 +1,13 @@
-"""Configurations that chargers were asked for, kept to compare; secrets are not kept."""
+"""Configurations that chargers were asked for, kept in memory to compare; secrets are not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ocpp_addon.ocpp.redaction import redacted
+from ocpp_addon.ocpp.redaction import HIDDEN, redacted
 from ocpp_addon.text import printable, utc
+from ocpp_addon.web import variables
 
 CHARGERS_LIMIT = 200
 KEYS_LIMIT = 2000
@@ -25,6 +26,11 @@ class Key:
     readonly: bool
     before: str | None
     changed: bool
+
+    @property
+    def hidden(self) -> bool:
+        """Tell whether its value is a secret."""
+        return self.value == HIDDEN
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def _told(payload: Mapping[str, Any]) -> list[tuple[str, Value]]:
         found.append((printable(item.get("key")), (shown, item.get("readonly") is True)))
     for item in _objects(payload.get("getVariableResult")):
         value = item.get("attributeValue", f"({item.get('attributeStatus')})")
-        found.append((_name(item), (printable(value, VALUE_LIMIT), False)))
+        found.append((variables.written(item), (printable(value, VALUE_LIMIT), False)))
     return found
 
 
@@ -116,20 +122,7 @@ def _reported(payload: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
             if attribute.get("type", "Actual") == "Actual":
                 value = attribute.get("value")
                 shown = None if value is None else printable(value, VALUE_LIMIT)
-                yield _name(item), (shown, attribute.get("mutability") == "ReadOnly")
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    """Return component and variable of OCPP 2 as one word, such as EVSE[1].Power."""
-    words = []
-    for place in (item.get("component"), item.get("variable")):
-        if not isinstance(place, dict):
-            continue
-        evse = place.get("evse")
-        number = f"[{printable(evse.get('id'))}]" if isinstance(evse, dict) else ""
-        instance = f"({printable(place['instance'])})" if place.get("instance") else ""
-        words.append(f"{printable(place.get('name'))}{number}{instance}")
-    return ".".join(words)
+                yield variables.written(item), (shown, attribute.get("mutability") == "ReadOnly")
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

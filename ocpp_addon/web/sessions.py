@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ocpp_addon.web.backend import Refused, SessionChoice
@@ -19,7 +19,7 @@ _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
 @dataclass(frozen=True)
 class Totals:
-    """What sessions add up to; those that run count with what is known of them."""
+    """What sessions add up to; those that run count with what they are so far."""
 
     sessions: int
     energy_wh: int
@@ -40,7 +40,7 @@ def totals(sessions: Iterable[Mapping[str, Any]]) -> Totals:
     return Totals(
         len(known),
         sum(session["energy_wh"] or 0 for session in known),
-        round(sum(_hours(session) or 0 for session in known), 2),
+        round(sum(_hours(session) for session in known), 2),
     )
 
 
@@ -85,11 +85,11 @@ def _month(text: str) -> tuple[datetime, datetime]:
     return begin, end
 
 
-def _hours(session: Mapping[str, Any]) -> float | None:
-    if session["ended_at"] is None:
-        return None
-    begin, end = (datetime.fromisoformat(session[key]) for key in ("started_at", "ended_at"))
-    return (end - begin).total_seconds() / 3600
+def _hours(session: Mapping[str, Any]) -> float:
+    begin = datetime.fromisoformat(session["started_at"])
+    ended_at = session["ended_at"]
+    end = datetime.now(UTC) if ended_at is None else datetime.fromisoformat(ended_at)
+    return max(0.0, (end - begin).total_seconds() / 3600)
 
 
 def _cell(value: object) -> object:

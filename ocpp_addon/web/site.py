@@ -25,7 +25,7 @@ POLICY = (
 NOBODY = Visitor("nobody", "")
 # Pages that a form may lead back to; nothing else, or it would lead people anywhere.
 _BACK = re.compile(
-    r"(\./|(charger|connect|messages|call|sessions|tags)(\?[\w.~%&=+*-]*)?)", re.ASCII
+    r"(\./|(charger|connect|messages|call|sessions|tags)(\?[\w.~%&=+*-]*)?)(#[\w-]*)?", re.ASCII
 )
 
 
@@ -99,8 +99,9 @@ class Site:
         """Lead on to a page that shows a notice."""
         if not _BACK.fullmatch(place):
             place = "./"
-        separator = "&" if "?" in place else "?"
-        location = f"{place}{separator}notice={self._notices.add(notice)}"
+        page, mark, part = place.partition("#")
+        separator = "&" if "?" in page else "?"
+        location = f"{page}{separator}notice={self._notices.add(notice)}{mark}{part}"
         return web.Response(status=303, headers={"Location": location})
 
     def error(self, request: web.Request, status: int, sentence: str) -> web.Response:
@@ -138,6 +139,6 @@ def is_page(request: web.Request) -> bool:
     )
 
 
-def place(page: str, **query: str) -> str:
-    """Return the relative address of a page."""
-    return f"{page}?{urlencode(query)}"
+def place(page: str, part: str = "", **query: str) -> str:
+    """Return the relative address of a page, or of a part of it."""
+    return f"{page}?{urlencode(query)}{part and '#'}{part}"

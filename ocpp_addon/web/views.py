@@ -20,15 +20,16 @@ _ABOUT_CHARGER = _ABOUT_SESSIONS | {"NotifyReport"}
 def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
     """Return the views by name."""
 
-    def part(template: str, macro: str, *arguments: object) -> Event:
-        return {"event": "html", "html": renderer.part(template, macro, *arguments)}
+    def parts(**macros: object) -> Event:
+        made = (renderer.part("parts.html", name, of) for name, of in macros.items())
+        return {"event": "html", "html": "".join(made)}
 
     def overview(event: Event, charger_id: str | None) -> Event | None:
         match event:
             case {"event": "charger", "charger": charger}:
-                return part("parts.html", "card", charger)
+                return parts(card=charger)
             case {"event": "health", "health": health}:
-                return part("parts.html", "health", health)
+                return parts(health=health)
             case {"event": "forgotten"}:
                 return RELOAD
         return None
@@ -36,15 +37,17 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
     def connect(event: Event, charger_id: str | None) -> Event | None:
         match event:
             case {"event": "attempts"}:
-                return part("parts.html", "attempts", backend.attempts()[:ATTEMPTS_SHOWN])
-            case {"event": "health", "health": health}:
-                return part("parts.html", "health", health)
+                return parts(attempts=backend.attempts()[:ATTEMPTS_SHOWN])
+            case {"event": "charger", "charger": {"approval": "pending"} as charger}:
+                return parts(card=charger)
+            case {"event": "forgotten"}:
+                return RELOAD
         return None
 
     def charger(event: Event, charger_id: str | None) -> Event | None:
         match event:
             case {"event": "charger", "charger": charger}:
-                return part("parts.html", "state", charger)
+                return parts(state=charger, standing=charger)
             case {"event": "forgotten"}:
                 return RELOAD
             case {"event": "message", "message": message}:
@@ -52,6 +55,8 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
         return event if event == RELOAD else None
 
     def messages(event: Event, charger_id: str | None) -> Event | None:
+        if event["event"] == "charger":
+            return parts(standing=event["charger"])
         if event["event"] != "message":
             return event if event == RELOAD else None
         row = renderer.part("parts.html", "frame", event["charger"], shown(event["message"]))

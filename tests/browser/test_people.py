@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -32,7 +33,7 @@ async def approved(home: Home, charger_id: str = "garage", **options: object) ->
 
 async def test_a_waiting_charger_appears_and_is_approved(home: Home) -> None:
     page = await home.open()
-    await expect(page.get_by_text("No charger is known yet.")).to_be_visible()
+    await expect(page.get_by_text("Connect your first charger")).to_be_visible()
     home.simulate("garage", password=PASSWORD)
     card = page.get_by_role("article", name="garage")
     await expect(card).to_contain_text("Simulated")
@@ -162,7 +163,8 @@ async def test_a_password_is_changed_in_the_charger_too(home: Home) -> None:
     await expect(page.get_by_text(password)).to_have_count(0)
     roster = home.stand.gateway.roster
     first = roster.connection("garage")
-    await page.get_by_role("button", name="Drop connection").click()
+    await page.get_by_text("When nothing else helps").click()
+    await page.get_by_role("button", name="Drop the connection").click()
     await until(lambda: roster.connection("garage") not in (None, first))
     again = roster.connection("garage")
     assert again is not None and again.peer.secret == password.encode().hex().encode()
@@ -192,10 +194,12 @@ async def test_a_bug_report_is_exported(home: Home) -> None:
 async def test_configuration_is_read_and_written(home: Home) -> None:
     page = await approved(home)
     await page.get_by_role("link", name="garage").click()
-    await page.get_by_role("button", name="Read from the charger").click()
-    row = page.get_by_role("row").filter(has_text="HeartbeatInterval")
+    await page.get_by_role("button", name="Read all from the charger").click()
+    row = page.locator(".keys li").filter(has_text="HeartbeatInterval")
     await expect(row).to_contain_text("300")
-    await page.get_by_label("Key", exact=True).fill("HeartbeatInterval")
+    await row.get_by_role("link", name="Change").click()
+    await expect(page.get_by_label("Key", exact=True)).to_have_value("HeartbeatInterval")
+    await expect(page.get_by_label("Value", exact=True)).to_have_value("300")
     await page.get_by_label("Value", exact=True).fill("77")
     await page.get_by_role("button", name="Write to the charger").click()
     await expect(page.locator("#notice")).to_contain_text("accepted")
@@ -225,7 +229,7 @@ async def test_an_unknown_tag_is_named_and_allowed(home: Home) -> None:
     await expect(card).to_contain_text("not listed")
     await card.get_by_label("Name").fill("Anna's card")
     await card.get_by_role("button", name="Allow").click()
-    await expect(page.get_by_text("Anna's card is accepted now.")).to_be_visible()
+    await expect(page.get_by_text("Anna's card may charge now.")).to_be_visible()
     card = page.get_by_role("article").filter(has_text="Anna's card")
     await expect(card).to_contain_text("allowed")
 
@@ -235,7 +239,7 @@ async def test_everything_works_without_scripts(home: Home) -> None:
     await until(lambda: home.stand.gateway.roster.connection("garage"))
     page = await home.open(java_script_enabled=False)
     await page.get_by_role("button", name="Approve").click()
-    await expect(page.locator("#notice")).to_have_text("garage is approved.")
+    await expect(page.locator("#notice p")).to_have_text("garage is approved.")
     await page.get_by_role("link", name="garage").click()
     await page.get_by_role("link", name="Messages").click()
     await page.get_by_label("Search").fill("BootNotification")
@@ -303,12 +307,14 @@ async def test_all_variables_of_an_ocpp_2_charger_are_read(home: Home) -> None:
         await charger.call("BootNotification", boot)
         page = await home.open("charger?id=CP2")
         await expect(page.locator("#live")).to_have_text("Live")
-        click = asyncio.create_task(page.get_by_role("button", name="Read everything").click())
+        click = asyncio.create_task(
+            page.get_by_role("button", name="Read all from the charger").click()
+        )
         [_, unique_id, action, asked] = await charger.receive()
         assert action == "GetBaseReport"
         await charger.send([3, unique_id, {"status": "Accepted"}])
         await click
-        await expect(page.locator("#notice")).to_contain_text("accepted")
+        await expect(page.locator("#notice")).to_contain_text("sends its variables")
         await expect(page.locator("#live")).to_have_text("Live")
         item = {
             "component": {"name": "OCPPCommCtrlr"},
@@ -321,8 +327,44 @@ async def test_all_variables_of_an_ocpp_2_charger_are_read(home: Home) -> None:
         report = {"requestId": asked["requestId"], "seqNo": 0, "reportData": [*many, item]}
         report["generatedAt"] = "2026-11-25T00:00:00Z"
         await charger.call("NotifyReport", report)
-        row = page.get_by_role("row").filter(has_text="OCPPCommCtrlr.HeartbeatInterval")
+        row = page.locator(".keys li").filter(has_text="OCPPCommCtrlr.HeartbeatInterval")
         await expect(row).to_contain_text("86400")
+
+
+async def test_the_page_to_connect_shows_who_waits(home: Home) -> None:
+    page = await home.open("connect")
+    await expect(page.locator("#live")).to_have_text("Live")
+    home.simulate("garage")
+    await page.get_by_role("button", name="Approve garage").click()
+    await expect(page.get_by_text("garage is approved.")).to_be_visible()
+
+
+async def test_a_charger_that_leaves_is_seen_on_its_pages(home: Home) -> None:
+    await home.stand.request("PUT", "api/chargers/CP1", {"password": None})
+    pages = [await home.open(path) for path in ("charger?id=CP1", "messages?charger=CP1")]
+    async with home.stand.charger("CP1") as charger:
+        await charger.boot()
+        for page in pages:
+            await expect(page.locator("#connection")).to_have_text("connected")
+    for page in pages:
+        await expect(page.locator("#connection")).to_have_text("not connected")
+
+
+async def test_time_goes_on_while_nothing_happens(home: Home) -> None:
+    page = await home.open()
+    await page.clock.install()
+    async with home.stand.charger("CP1") as charger:
+        await page.get_by_role("button", name="Approve CP1").click()
+        await expect(page.get_by_text("CP1 is approved.")).to_be_visible()
+        while (await charger.receive())[2] != "TriggerMessage":
+            pass
+        start = {"connectorId": 1, "idTag": "card", "meterStart": 0}
+        start["timestamp"] = datetime.now(UTC).isoformat()
+        await charger.call("StartTransaction", start)
+        time = page.locator(".readings div", has_text="Time").locator("dd")
+        await expect(time).to_have_text("0 min")
+        await page.clock.fast_forward("01:05:20")
+        await expect(time).to_have_text("1 h 05 min")
 
 
 async def test_a_broker_that_leaves_is_seen(home: Home) -> None:

@@ -182,7 +182,7 @@ def parsed(command: str) -> tuple[str, str]:
 def test_names_what_the_page_shows() -> None:
     templates = (ROOT / "ocpp_addon/web/templates").glob("*.html")
     page = "".join(template.read_text("utf-8") for template in templates)
-    shown = ("Connect one", "Waiting for your approval", "Attempts that failed")
+    shown = ("Connect your first charger", "Waiting for your approval", "Attempts that failed")
     for label in (*shown, "Export for a bug report"):
         assert f'"{label}"' in " ".join(DOCS.split())
         assert f">{label}<" in page

@@ -131,6 +131,7 @@ class FakeBackend:
                     "session": {
                         "transaction_id": 7,
                         "tag": "card",
+                        "tag_name": "Anna",
                         "started_at": "2026-11-24T17:00:00.000Z",
                         "energy_wh": 1234.0,
                     },

@@ -16,15 +16,11 @@ def test_orders_are_valid(version: Version) -> None:
     protocol = version.number
     asked = [
         calls.diagnostics(protocol, "ftp://192.168.1.2/logs"),
-        calls.read_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval"),
-        calls.write_configuration(protocol, "OCPPCommCtrlr", "HeartbeatInterval", "60"),
+        calls.read_all(protocol, 7),
+        calls.read_configuration(protocol, "Connector[1,2](x).HeartbeatInterval(y)"),
+        calls.write_configuration(protocol, "OCPPCommCtrlr.HeartbeatInterval", "60"),
         calls.write_password(protocol, "Sixteen-letters!"),
     ]
-    asked.append(
-        calls.read_configuration(protocol, "", "")
-        if version == V16
-        else calls.report_configuration(7)
-    )
     for action, payload in asked:
         assert Validator(load_schema).findings(version, action, payload, "request") is None
 

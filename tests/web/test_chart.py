@@ -28,11 +28,45 @@ def test_times_are_those_of_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        drawn = chart.svg("kW", [(NOW, 1.0)], NOW - DAY, NOW).decode()
+        drawn = chart.svg("kW", [(NOW, 1.0)], NOW - timedelta(hours=1), NOW).decode()
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert ">17:30</text>" in drawn and ">12:00</text>" not in drawn
+    assert ">17:15</text>" in drawn and ">11:15</text>" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("most", "heights"),
+    [
+        (0.1, [0, 0.025, 0.05, 0.075, 0.1]),
+        (3, [0, 0.75, 1.5, 2.25, 3]),
+        (11.04, [0, 3, 6, 9, 12]),
+        (22, [0, 7.5, 15, 22.5]),
+        (99.9, [0, 25, 50, 75, 100]),
+        (12345, [0, 4000, 8000, 12000, 16000]),
+    ],
+)
+def test_heights_are_round(most: float, heights: list[float]) -> None:
+    assert chart._heights(most) == heights
+
+
+@pytest.mark.parametrize(
+    ("span", "times"),
+    [
+        (DAY, ["12", "16", "20", "00", "04", "08", "12"]),
+        (timedelta(minutes=7), ["53", "54", "55", "56", "57", "58", "59", "00"]),
+        (timedelta(days=31), ["30", "04", "09", "14", "19", "24"]),
+    ],
+)
+def test_times_are_full(span: timedelta, times: list[str]) -> None:
+    pattern = {DAY: "%H", timedelta(days=31): "%d"}.get(span, "%M")
+    found = chart._times(NOW - span, NOW, 7)
+    assert [datetime.fromtimestamp(at, UTC).strftime(pattern) for at in found] == times
+
+
+def test_no_time_is_too_short_or_too_long() -> None:
+    assert len(chart._times(NOW, NOW, 6)) <= 6
+    assert len(chart._times(NOW.replace(year=2000), NOW.replace(year=9000), 6)) <= 7
 
 
 def test_peaks_outlive_the_thinning() -> None:
@@ -51,7 +85,7 @@ async def test_plots_are_served(browser: Browser, backend: FakeBackend) -> None:
         Sample(now - timedelta(hours=1), 7360, 103_000),
     ]
     url = f"{browser.base}/chart.svg?charger=RDAM%20123&what="
-    for what, top in (("power", "7.36 kW"), ("energy", "3 kWh")):
+    for what, top in (("power", "8 kW"), ("energy", "3 kWh")):
         async with browser.session.get(url + what) as response:
             assert (response.status, response.content_type) == (200, "image/svg+xml")
             assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")

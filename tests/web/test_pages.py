@@ -175,6 +175,32 @@ async def test_a_form_leads_back_with_a_notice_shown_once(
     assert "asked to stop" not in again.text
 
 
+async def test_a_form_leads_back_to_where_it_stands(reader: Reader) -> None:
+    page = await reader.open("/")
+    back = next(str(one["value"]) for one in page.all("input") if one.get("name") == "back")
+    await reader.send("command", charger="RDAM 123", connector="1", do="stop", back=back)
+    place, mark, part = reader.location.partition("#")
+    assert (
+        place.startswith("./?notice=")
+        and mark
+        and part in [one.get("id") for one in page.all("div")]
+    )
+
+
+async def test_who_has_no_charger_is_told_what_to_do(reader: Reader, backend: FakeBackend) -> None:
+    backend.known.clear()
+    page = await reader.open("/")
+    assert "Connect your first charger" in page.text
+    assert "ws://192.168.1.2:33033/ocpp/ID" in page.text
+    assert "you approve it" in page.text
+
+
+async def test_whose_tag_charges_is_told_by_name(reader: Reader) -> None:
+    for path in ("/", "/charger?id=RDAM%20123"):
+        page = await reader.open(path)
+        assert "Tag Anna" in page.text
+
+
 async def test_a_refusal_is_told_in_words(reader: Reader, backend: FakeBackend) -> None:
     backend.refusal = Refused("refused", "The charger refused: it is locked.", 409)
     page = await reader.send("command", charger="RDAM 123", connector="1", do="start")
@@ -247,7 +273,14 @@ async def test_configuration_is_read_compared_and_written(
     assert "The charger told 2 keys." in page.text and "never-to-be-seen" not in page.text
     backend.outcome = keys("60")
     page = await reader.send("read-configuration", charger="RDAM 123")
-    assert "HeartbeatInterval changed 60 300" in page.text
+    assert "HeartbeatInterval changed 60 before: 300 Change" in page.text
+    page = await reader.open("/charger?id=RDAM%20123&key=HeartbeatInterval")
+    fields = {str(one.get("id")): one for one in page.all("input")}
+    assert fields["write-key"]["value"] == "HeartbeatInterval"
+    assert fields["write-value"]["value"] == "60"
+    page = await reader.open("/charger?id=RDAM%20123&key=AuthorizationKey")
+    fields = {str(one.get("id")): one for one in page.all("input")}
+    assert fields["write-value"]["value"] == ""
     await reader.send(
         "write-configuration", charger="RDAM 123", key="HeartbeatInterval", value="90"
     )
@@ -285,7 +318,7 @@ async def test_what_cannot_be_sent(
 
 async def test_tags_are_named_and_allowed(reader: Reader, backend: FakeBackend) -> None:
     page = await reader.send("put-tag", "/tags", tag="04A1", name="Anna", status="Accepted")
-    assert "Anna is accepted now." in page.text
+    assert "Anna may charge now." in page.text
     [(_, id_tag, entry)] = backend.asked
     assert (id_tag, entry.name, entry.status) == ("04A1", "Anna", "Accepted")
 

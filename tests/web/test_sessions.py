@@ -1,7 +1,7 @@
 """Sessions: which are asked for, their totals, and as a spreadsheet."""
 
 import csv
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +29,14 @@ def test_what_is_no_month_is_refused(month: str) -> None:
 
 def test_totals() -> None:
     assert sessions.totals([]) == sessions.Totals(0, 0, 0)
-    assert sessions.totals([SESSION, RUNNING, SESSION]) == sessions.Totals(3, 24690, 5)
+    assert sessions.totals([SESSION, SESSION]) == sessions.Totals(2, 24690, 5)
+
+
+@pytest.mark.parametrize(("began", "hours"), [(1.5, 1.5), (-2, 0)])  # its clock may be ahead
+def test_a_session_that_runs_counts_up_to_now(began: float, hours: float) -> None:
+    started_at = (datetime.now(UTC) - timedelta(hours=began)).isoformat()
+    running = RUNNING | {"started_at": started_at}
+    assert sessions.totals([SESSION, running]) == sessions.Totals(2, 12345, 2.5 + hours)
 
 
 def test_a_spreadsheet_reads_it_and_runs_nothing_of_it() -> None:

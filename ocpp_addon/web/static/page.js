@@ -4,22 +4,46 @@
   const body = document.body;
   const status = document.getElementById("live");
 
-  // Times in the reader's own zone and spelling; a day only where it is not today.
-  const digits = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-  const clock = new Intl.DateTimeFormat([], digits);
-  const fine = new Intl.DateTimeFormat([], { ...digits, fractionalSecondDigits: 3 });
-  const day = new Intl.DateTimeFormat();
+  // Times in the reader's own zone and spelling; a day only where it is not plain anyway.
+  const digits = { hour: "2-digit", minute: "2-digit" };
+  const short = new Intl.DateTimeFormat([], digits);
+  const clock = new Intl.DateTimeFormat([], { ...digits, second: "2-digit" });
+  const fine = new Intl.DateTimeFormat([], {
+    ...digits,
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+  });
+  const day = new Intl.DateTimeFormat([], { day: "numeric", month: "short" });
+  const date = new Intl.DateTimeFormat([], { day: "numeric", month: "short", year: "numeric" });
   function spelled(time) {
     const moment = new Date(time.dateTime);
     if (isNaN(moment)) return time.textContent;
-    const text = ("millis" in time.dataset ? fine : clock).format(moment);
-    const today = moment.toDateString() === new Date().toDateString();
-    return today ? text : `${day.format(moment)} ${text}`;
+    const wish = time.dataset;
+    const text = ("millis" in wish ? fine : "minutes" in wish ? short : clock).format(moment);
+    const now = new Date();
+    const beside = wish.beside ? new Date(wish.beside) : now;
+    if (moment.toDateString() === beside.toDateString()) return text;
+    const same = moment.getFullYear() === now.getFullYear();
+    return `${(same ? day : date).format(moment)}, ${text}`;
+  }
+
+  // How long something has taken so far, as the server spells it.
+  function elapsed(since) {
+    const minutes = Math.max(0, Math.floor((Date.now() - new Date(since)) / 60000));
+    const rest = minutes % 60;
+    return minutes < 60 ? `${minutes} min` : `${(minutes - rest) / 60} h ${String(rest).padStart(2, "0")} min`;
+  }
+  function count(root) {
+    for (const span of root.querySelectorAll("[data-since]")) {
+      const text = elapsed(span.dataset.since);
+      if (!text.includes("NaN") && span.textContent !== text) span.textContent = text;
+    }
   }
 
   // Make what the server sent fit this page: times, tokens, and what needs scripts.
   function prepare(root) {
     for (const time of root.querySelectorAll("time[datetime]")) time.textContent = spelled(time);
+    count(root);
     for (const field of root.querySelectorAll("input[name=form_token]")) {
       field.setAttribute("value", body.dataset.token);
     }
@@ -73,13 +97,25 @@
     return true;
   }
 
-  let reloading = false;
+  // Load the page again and put its parts in place: one at a time, and not too often.
+  const BREATH = 1000;
+  let loading = false;
+  let stale = false; // something happened since the page was asked for
   let missed = false; // something, while the messages were paused
   async function reload() {
-    if (reloading) return;
-    reloading = true;
+    stale = true;
+    if (loading) return;
+    loading = true;
     await new Promise((done) => setTimeout(done, 300));
-    reloading = false;
+    while (stale) {
+      stale = false;
+      await load();
+      await new Promise((done) => setTimeout(done, BREATH));
+    }
+    loading = false;
+  }
+
+  async function load() {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok) return;
@@ -202,6 +238,10 @@
     setTimeout(() => (button.innerHTML = label), 1500);
   });
 
+  document.addEventListener("click", (event) => {
+    event.target.closest("[data-close]")?.closest(".notice").remove();
+  });
+
   document.addEventListener("submit", (event) => {
     event.submitter?.setAttribute("aria-busy", "true");
   });
@@ -215,5 +255,6 @@
 
   prepare(document);
   filter();
+  setInterval(() => count(document), 10000);
   if (body.dataset.view) follow();
 })();

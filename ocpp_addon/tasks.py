@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 RESTARTS = 3  # of a part that fails, while it runs for less than RESTARTS_WITHIN in between
 RESTARTS_WITHIN = 600.0  # seconds
 RESTART_DELAY = 1.0  # seconds
+PATIENCE = 1.0  # seconds that a stop waits for short work, such as a password that is to be kept
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 Spawn = Callable[[Coroutine[Any, Any, object], str], None]
@@ -23,6 +24,7 @@ class Tasks:
     def __init__(self, mishaps: Mishaps) -> None:
         self._mishaps = mishaps
         self._group: asyncio.TaskGroup | None = None
+        self._short: set[asyncio.Task[None]] = set()
         self._failed = False
 
     async def run(
@@ -40,6 +42,10 @@ class Tasks:
             await leave()
             for task in running:
                 task.cancel()
+            if self._short:
+                _, unfinished = await asyncio.wait(self._short, timeout=PATIENCE)
+                for task in unfinished:
+                    task.cancel()
         log.info("Stopped")
         return not self._failed
 
@@ -51,7 +57,9 @@ class Tasks:
                 await work
 
         if self._group is not None:
-            self._group.create_task(guarded(), name=name)
+            task = self._group.create_task(guarded(), name=name)
+            self._short.add(task)
+            task.add_done_callback(self._short.discard)
 
     async def _keep_running(self, name: str, part: Part, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()

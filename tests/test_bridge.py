@@ -63,7 +63,7 @@ async def test_no_secret_is_logged_even_when_debugging(
             await charger.send(json.dumps([3, call[1], {"status": "Accepted"}]))
             settings = one.gateway.credentials.settings
             await until(lambda: "next_password" in settings("CP1"))
-            await charger.send(f'[2,"1","DataTransfer",{{"vendorId":"{KEY}"')  # and broken
+            await charger.send(f'[2,"1","DataTransfer",{{"password":"{KEY}"')  # and broken
             await charger.expect_text()
     assert "CP1" in caplog.text
     for secret in (KEY, "the-old-password", "the-brokers-password", "the-web-token"):

@@ -40,12 +40,16 @@ from ocpp_addon.ocpp.messages import (
     Message,
     Send,
 )
+from ocpp_addon.ocpp.redaction import redacted_text
 from ocpp_addon.ocpp.session import Session
 from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
 
+log = logging.getLogger(__name__)
+
 SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
 BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
+LONGEST_LOGGED = 2048  # characters of a frame in the log
 FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropped
 
 
@@ -289,10 +293,15 @@ class Connection:
         effects = self.session.receive(text, now)
         message, repairs, warnings = subject(effects)
         at = datetime.now(UTC)
-        entry = self.history.add(at, now, "received", text, message, repairs, warnings)
-        self._ports.seen(self, entry)
+        self._show(self.history.add(at, now, "received", text, message, repairs, warnings))
         if effects:
             self._work.put_nowait(list(effects))
+
+    def _show(self, entry: Entry) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            shown = printable(redacted_text(entry.text), LONGEST_LOGGED)
+            log.debug("%s %s: %s", printable(self.charger_id), entry.direction, shown)
+        self._ports.seen(self, entry)
 
     def _perform_soon(self, effects: list[Effect]) -> None:
         # Outcomes do not wait for a charger that reads slowly; everything else keeps its order.
@@ -364,8 +373,7 @@ class Connection:
         except (ValueError, TypeError, RecursionError) as error:
             self._note(f"a message for the charger is no JSON: {error}")
             return
-        entry = self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message)
-        self._ports.seen(self, entry)
+        self._show(self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message))
         await self._write(self._websocket.send_str(text))
 
     async def _write(self, writing: Awaitable[object]) -> None:

@@ -8,12 +8,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from ocpp_addon import origin
+from ocpp_addon.aside import set_aside
 from ocpp_addon.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -36,15 +35,14 @@ class Database:
     WAL with full synchronisation costs one fsync per commit, so writes that wait at the same time
     share a commit: while one group is on its way to the disk, the next one gathers.
 
-    `problem` tells in a sentence what was wrong with the file; `restored` that the file is a
-    copy, such as one out of a backup, so that what it says may be old news.
+    `restored` tells that the file is a copy, such as one out of a backup, so that what it says may
+    be old news.
     """
 
-    def __init__(self, path: Path, opened: "_Opened") -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, restored: bool) -> None:
         self.path = path
-        self.problem = opened.problem
-        self.restored = opened.restored
-        self._connection = opened.connection
+        self.restored = restored
+        self._connection = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
@@ -58,7 +56,8 @@ class Database:
         Raises StorageError when not even a new file can be made.
         """
         loop = asyncio.get_running_loop()
-        return cls(path, await loop.run_in_executor(None, _open, path, tuple(tables)))
+        connection, restored = await loop.run_in_executor(None, _open, path, tuple(tables))
+        return cls(path, connection, restored=restored)
 
     async def adopt(self) -> None:
         """Take the file for our own: once what a restored one needs is done."""
@@ -203,33 +202,22 @@ class Database:
         return row_ids
 
 
-@dataclass(frozen=True)
-class _Opened:
-    connection: sqlite3.Connection
-    problem: str | None
-    restored: bool
-
-
-def _open(path: Path, tables: tuple[str, ...]) -> _Opened:
+def _open(path: Path, tables: tuple[str, ...]) -> tuple[sqlite3.Connection, bool]:
+    """Return a connection, and whether the file is a copy."""
     try:
         restored = path.exists() and origin.is_copy(path)
-        return _Opened(_connect(path, tables, thorough=restored), None, restored)
+        return _connect(path, tables, thorough=restored), restored
     except OSError as error:
         raise StorageError(f"{path} cannot be opened: {error}.") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and not _unreadable(error):
             raise StorageError(f"{path} cannot be opened: {error}.") from error
         reason = str(error)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.broken-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    problem = f"{path.name} was unusable ({reason}) and is set aside as {aside.name}."
-    log.error("%s", problem)
     try:
-        return _Opened(_connect(path, tables, thorough=False), problem, False)
-    except sqlite3.DatabaseError as error:
+        aside = set_aside(path, "-wal", "-shm")
+        log.error("%s was broken (%s) and is set aside as %s", path.name, reason, aside.name)
+        return _connect(path, tables, thorough=False), False
+    except (OSError, sqlite3.DatabaseError) as error:
         raise StorageError(f"{path} cannot be created: {error}.") from error
 
 

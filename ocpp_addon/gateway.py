@@ -14,6 +14,7 @@ import aiohttp
 
 from ocpp_addon import folder, garbage
 from ocpp_addon.announcer import Announcer
+from ocpp_addon.aside import Aside
 from ocpp_addon.bridge import Bridge
 from ocpp_addon.broker_address import BrokerAddress, tls_context
 from ocpp_addon.config import Settings
@@ -53,6 +54,11 @@ log = logging.getLogger(__name__)
 PATIENCE = 1.0  # seconds that a stop waits for the broker, in each of its two steps
 DATABASE = "gateway.sqlite3"
 CREDENTIALS = "chargers.json"
+# What a person has to know and do where a file was broken.
+WITHOUT = {
+    DATABASE: "Sessions, tags and what waited for the broker are gone: restore a backup, or go on.",
+    CREDENTIALS: "No charger of it is known: restore a backup, or set their passwords anew.",
+}
 
 
 def check(settings: Settings) -> None:
@@ -103,6 +109,7 @@ class Gateway:
     management: Management
     web: WebServer
     inbox: Inbox
+    aside: Aside
     certificate: Certificate | None
     supervisor: Supervisor | None
 
@@ -118,6 +125,7 @@ class Gateway:
             "devices": self.devices.run,
             "web": self.web.run,
             "inbox": self.inbox.run,
+            "files set aside": self.aside.run,
             "page URL": self._learn_page_url,
             "garbage": garbage.run,
         }
@@ -165,9 +173,9 @@ async def opened(
         # What is kept.
         database = await Database.open(data / DATABASE, (*Outbox.TABLES, *CentralSystem.TABLES))
         resources.push_async_callback(database.close)
-        if database.problem:
-            mishaps.problems.append(database.problem)
         credentials = await Credentials.load(data / CREDENTIALS)
+        aside = Aside(data, WITHOUT)
+        await aside.look()
         home = await CentralSystem.open(
             database,
             tag_policy=settings.tag_policy,
@@ -250,7 +258,7 @@ async def opened(
             Places(supervisor, settings.host),
             Chosen(settings.unknown_chargers, settings.tag_policy),
             reserved,
-            mishaps.problems,
+            lambda: [*mishaps.problems, *aside.problems],
         )
         web = WebServer(
             management,
@@ -277,6 +285,7 @@ async def opened(
             management=management,
             web=web,
             inbox=inbox,
+            aside=aside,
             certificate=certificate,
             supervisor=supervisor,
         )

@@ -1,5 +1,6 @@
 """What a person may see and do, on the page and the HTTP API: all rooms' knowledge together."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -68,7 +69,7 @@ class Management:
         places: Places,
         chosen: Chosen,
         reserved: frozenset[str],
-        problems: list[str],
+        problems: Callable[[], list[str]],
     ) -> None:
         self._credentials = credentials
         self._roster = roster
@@ -104,7 +105,7 @@ class Management:
         connections = self._roster.connections.values()
         pending = sum(one.session.pending for one in connections)
         problems = [
-            *self._problems,
+            *self._problems(),
             *([self._credentials.problem] if self._credentials.problem else []),
             *([self._broker.problem] if self._broker.problem else []),
             *self._outbox.problems,

@@ -15,7 +15,7 @@ SAY_EVERY = 60.0  # seconds between log lines about the same mishap
 
 
 class Mishaps:
-    """Keep what went wrong; `problems` has a sentence for each kind, and others may add theirs."""
+    """Keep what went wrong; `problems` has a sentence for each kind."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []

@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -20,6 +19,7 @@ from typing import Any, Self
 import aiofiles
 import aiofiles.os
 
+from ocpp_addon.aside import set_aside
 from ocpp_addon.endpoint.identity import checked_id
 from ocpp_addon.endpoint.passwords import PasswordRecord
 from ocpp_addon.errors import IdentityError, StorageError
@@ -44,9 +44,9 @@ class Credentials:
     no password that fits, and stays in the file as it is until it is put anew or removed.
     """
 
-    def __init__(self, path: Path, problem: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.problem = problem  # a sentence for people, where the file was not sound
+        self.problem: str | None = None  # a sentence for people, where records cannot be used
         self._chargers: dict[str, _Charger] = {}
         self._spoilt: dict[str, Any] = {}  # known, but their records cannot be read
         self._misnamed: dict[str, Any] = {}  # no charger can have these ids
@@ -54,7 +54,7 @@ class Credentials:
 
     @classmethod
     async def load(cls, path: Path) -> Self:
-        """Read `path`; a broken file is set aside and reported in `problem`.
+        """Read `path`; a broken file is set aside.
 
         Raises StorageError when the file can be neither read nor set aside.
         """
@@ -68,7 +68,8 @@ class Credentials:
         try:
             entries = _entries(content)
         except (ValueError, RecursionError) as error:
-            return cls(path, await _set_aside(path, error))
+            await _set_aside(path, error)
+            return cls(path)
         credentials = cls(path)
         faults = [fault for id_, raw in entries.items() if (fault := credentials._take(id_, raw))]
         if faults:
@@ -199,19 +200,16 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {key: value for key, value in {**settings, **changes}.items() if value is not None}
 
 
-async def _set_aside(path: Path, error: Exception) -> str:
-    aside = path.with_name(f"{path.name}.broken-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+async def _set_aside(path: Path, error: Exception) -> None:
     try:
-        await aiofiles.os.rename(path, aside)
+        aside = await asyncio.to_thread(set_aside, path)
     except OSError as refusal:
         text = f"{path.name} is broken and cannot be set aside: {refusal.strerror}."
         raise StorageError(text) from refusal
-    problem = (
-        f"{path.name} was broken and is now {aside.name}; no charger is known any more: restore "
-        "a backup, or set their passwords anew."
+    log.error(
+        "%s was broken (%s) and is set aside as %s: no charger is known any more",
+        *(path.name, printable(error, 100), aside.name),
     )
-    log.error("%s (%s)", problem, printable(error, 100))
-    return problem
 
 
 async def _write(path: Path, content: bytes) -> None:

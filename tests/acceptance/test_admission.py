@@ -640,8 +640,15 @@ async def test_a_broken_file_is_set_aside_and_told(tmp_path: Path, content: str)
         assert await status_of(one, "CP1") == 404
         await one.request("PUT", "api/chargers/CP1", {"password": "a-new-password"})
         assert await status_of(one, "CP1", authorization("CP1", "a-new-password")) == 101
-    [aside] = tmp_path.glob("chargers.json.broken-*")
-    assert aside.read_text() == content
+        [aside] = tmp_path.glob("chargers.json.broken-*")
+        assert aside.read_text() == content
+        async with one.run():  # a restart mends nothing, a person does
+            _, health = await one.request("GET", "health")
+            assert health["status"] == "degraded"
+            assert aside.name in " ".join(health["problems"])
+            aside.unlink()
+            await one.gateway.aside.look()
+            assert (await one.request("GET", "health"))[1]["status"] == "ok"
 
 
 async def test_a_charger_that_a_person_refused_stays_out(tmp_path: Path) -> None:

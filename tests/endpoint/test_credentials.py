@@ -135,8 +135,8 @@ async def test_a_broken_file_is_set_aside(
     (aside,) = path.parent.iterdir()
     assert aside.name.startswith("chargers.json.broken-2")
     assert aside.read_bytes() == broken
-    assert credentials.problem and aside.name in credentials.problem
     (line,) = caplog.records
+    assert aside.name in line.getMessage()
     assert line.levelno == logging.ERROR and line.exc_info is None
     await credentials.put("CP1", RECORD)
     assert aside.read_bytes() == broken

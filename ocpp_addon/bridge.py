@@ -70,6 +70,9 @@ class Bridge:
         """Take a charger's presence back, unless a newer connection has taken over."""
         charger_id = connection.charger_id
         self._membership.changed(charger_id)
+        with self._mishaps.contained("understanding a hang-up"):
+            now = datetime.now(UTC)
+            self._home.disconnected(charger_id, now, hung_up=connection.hung_up)
         if self._roster.connection(charger_id) not in (None, connection):
             return
         if charger_id in self._credentials:

@@ -141,6 +141,7 @@ class Connection:
         self.connected_at = datetime.now(UTC)
         self.last_seen = self.connected_at
         self.end_reason = "the charger closed the connection"
+        self.hung_up = False  # without a Close frame
         self._websocket = websocket
         self._transport = transport
         self._ports = ports
@@ -279,6 +280,7 @@ class Connection:
             elif kind is WSMsgType.PONG:
                 self.liveness.ponged(now)
             else:
+                self.hung_up = kind is WSMsgType.CLOSED and not self._ended
                 if kind is WSMsgType.ERROR:
                     self.end_reason = f"a WebSocket error: {printable(message.data, 120)}"
                 return

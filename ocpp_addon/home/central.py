@@ -18,6 +18,7 @@ from ocpp_addon.home.clock import Clocks
 from ocpp_addon.home.desk import Desk
 from ocpp_addon.home.events import Event, Tell
 from ocpp_addon.home.habits import HabitBook
+from ocpp_addon.home.hang_ups import HangUps
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.home.orders import Order, Situation
 from ocpp_addon.home.plot import Plot
@@ -70,6 +71,7 @@ class CentralSystem:
         self.sessions = Sessions(database, journal, states)
         self.plot = Plot(database, states)
         self.habits = habits
+        self._hang_ups = HangUps(habits)
         self.announced = announced
         self._transactions = transactions
         self._journal = journal
@@ -154,6 +156,8 @@ class CentralSystem:
             payload = await self._answers16.answer(charger_id, call, now, pending=pending)
         else:
             payload = await self._answers2.answer(charger_id, version, call, now, pending=pending)
+        if call.action == "StartTransaction" and not pending:
+            await asyncio.sleep(self._hang_ups.pause(charger_id))
         if payload is None:
             sentence = f"OCPP {version.number} has no action {printable(call.action)} of chargers."
             return CallError(call.unique_id, "NotImplemented", sentence)
@@ -175,6 +179,8 @@ class CentralSystem:
                 accepted = fields.text(response.payload, "status") == "Accepted"
                 self._chargers.booted(charger_id, accepted=accepted)
                 self.habits.of(charger_id).forget_configuration()
+            if call.action == "StartTransaction":
+                self._hang_ups.answered(charger_id, now)
             if version == V16:
                 self._answers16.observe_answer(charger_id, call, response.payload, now)
 
@@ -195,6 +201,11 @@ class CentralSystem:
                 self.states.limited(charger_id, *limit)
         if call.action in ("RemoteStartTransaction", "RequestStartTransaction"):
             self._scans.remote(charger_id, _remote_tag(call.payload), now)
+
+    def disconnected(self, charger_id: str, now: datetime, *, hung_up: bool) -> None:
+        """Observe the end of a connection; `hung_up`: by the charger, without a Close frame."""
+        with contextlib.suppress(StorageError):
+            self._hang_ups.disconnected(charger_id, now, hung_up=hung_up)
 
     def charger(self, charger_id: str) -> ChargerFacts:
         """Return what is known of a charger."""

@@ -48,24 +48,30 @@ class Habits:
     """What was learnt of a charger: the shape it took last, by purpose, and what it never takes.
 
     `units` and `stack_level` are what its configuration says; no units until it was asked.
+    `hang_ups` counts how often in a row it could not bear a prompt answer to a StartTransaction.
     """
 
     shapes: dict[Purpose, Shape] = field(default_factory=dict)
     refused: set[Purpose] = field(default_factory=set)
     units: tuple[Unit, ...] | None = None
     stack_level: int = 0
+    hang_ups: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return what must survive a restart."""
         return {
-            purpose: [shape.unit, shape.stack_level, shape.kind]
-            for purpose, shape in self.shapes.items()
+            **{
+                purpose: [shape.unit, shape.stack_level, shape.kind]
+                for purpose, shape in self.shapes.items()
+            },
+            **({"hang_ups": self.hang_ups} if self.hang_ups else {}),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Undo `as_json`; KeyError, TypeError or ValueError when it is something else."""
-        return cls({purpose: Shape(*data[purpose]) for purpose in _IDS if purpose in data})
+        shapes = {purpose: Shape(*data[purpose]) for purpose in _IDS if purpose in data}
+        return cls(shapes, hang_ups=int(data.get("hang_ups", 0)))
 
     def forget_configuration(self) -> None:
         """Ask again: the charger has booted."""

@@ -1,13 +1,15 @@
 """What real chargers do with messages, against the specification, and how it is borne."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.stand import Charger, Stand, stand
-from tests.support.wire import BINARY, wire
+from tests.support.wire import BINARY, CLOSE, wire
 
 HEARTBEATS = "ocpp/cp/CP1/Heartbeat"
 REPLY, ERROR = "ocpp/cp/Reply/CP1", "ocpp/cp/Error/CP1"
@@ -210,3 +212,32 @@ async def test_q27_calls_before_the_boot_was_accepted(tmp_path: Path, central_sy
         ]:  # fmt: skip
             assert (await charger.call(action, payload))[0] == 3
         await command(one, charger)
+
+
+async def test_q43_a_charger_that_hangs_up_when_its_start_is_answered_at_once(
+    tmp_path: Path,
+) -> None:
+    async def start(one: Stand, *, linger: float = 0.0, politely: bool = False) -> float:
+        async with wire(one.port) as charger:
+            asked = time.monotonic()
+            await charger.send(json.dumps([2, "1", "StartTransaction", START]))
+            assert "transactionId" in json.loads(await charger.expect_text())[2]
+            took = time.monotonic() - asked
+            await asyncio.sleep(linger)
+            if politely:
+                await charger.send(b"\x03\xe8", kind=CLOSE)
+                await charger.expect_close()
+        await one.empty()
+        return took
+
+    async with stand(tmp_path) as one:
+        assert await start(one) < 1
+        assert await start(one, linger=2.1) < 1  # that was a mere chance
+        assert await start(one) < 1
+        assert await start(one, politely=True) < 1
+        assert await start(one) < 1
+        assert await start(one) < 1
+        assert await start(one, linger=2.1) >= 1
+        assert await start(one) >= 1
+    async with stand(tmp_path) as one:
+        assert await start(one) >= 1

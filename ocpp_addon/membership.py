@@ -63,8 +63,8 @@ class Membership:
             await self._publish_what_was_kept(charger_id)
 
     def filters(self) -> list[str]:
-        """Return what to subscribe: the filters of every charger that is known or connected."""
-        self._subscribed = {*self._credentials.ids(), *self._roster.connections}
+        """Return what to subscribe: the filters of whoever is known, connected or about to be."""
+        self._subscribed.update(self._credentials.ids(), self._roster.connections)
         of_chargers = (
             topic
             for charger_id in sorted(self._subscribed)
@@ -160,7 +160,9 @@ class Membership:
             log.error("%s: what it said is not published: %s", printable(charger_id), error)
 
     async def _make_known(self, charger_id: str) -> None:
-        """Subscribe for a charger and show its presence."""
+        """Subscribe for a charger and show its presence, if it was not forgotten meanwhile."""
+        if charger_id not in self._credentials:
+            return
         self.changed(charger_id)
         self._subscribed.add(charger_id)
         connected = self._roster.connection(charger_id) is not None

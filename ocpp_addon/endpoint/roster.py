@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypeVar
 
 from ocpp_addon.endpoint.connection import Connection
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.history import History
 
-REMEMBERED_LIMIT = 2000  # chargers whose frames, and whose last sign of life, are remembered
+REMEMBERED_LIMIT = 2000  # chargers of which something is remembered
+
+_Value = TypeVar("_Value")
 
 
 class Roster:
@@ -21,6 +24,7 @@ class Roster:
         self._entering: Counter[str] = Counter()  # strangers, by id
         self._histories: dict[str, History] = {}
         self._last_seen: dict[str, datetime] = {}
+        self._heartbeats: dict[str, float] = {}
 
     def connection(self, charger_id: str) -> Connection | None:
         """Return the open connection of a charger."""
@@ -41,11 +45,17 @@ class Roster:
 
     def history_for(self, charger_id: str) -> History:
         """Return the last frames of a charger for new ones to be added."""
-        history = self._histories.pop(charger_id, None) or History()
-        self._histories[charger_id] = history
-        if len(self._histories) > REMEMBERED_LIMIT:
-            del self._histories[next(iter(self._histories))]
+        history = self._histories.get(charger_id) or History()
+        _remember(self._histories, charger_id, history)
         return history
+
+    def heartbeat_interval(self, charger_id: str) -> float | None:
+        """Return the seconds between heartbeats that held on the last connection.
+
+        A charger need not boot again when it reconnects (OCPP-J 1.6 5.4).
+        """
+        older = self.connections.get(charger_id)
+        return older.liveness.heartbeat_interval if older else self._heartbeats.get(charger_id)
 
     @contextmanager
     def entering(self, charger_id: str) -> Iterator[None]:
@@ -83,9 +93,8 @@ class Roster:
         if self.connections.get(charger_id) is connection:
             del self.connections[charger_id]
         if charger_id in self._credentials:
-            self._last_seen[charger_id] = connection.last_seen
-            if len(self._last_seen) > REMEMBERED_LIMIT:
-                del self._last_seen[next(iter(self._last_seen))]
+            _remember(self._last_seen, charger_id, connection.last_seen)
+            _remember(self._heartbeats, charger_id, connection.liveness.heartbeat_interval)
         elif charger_id not in self.connections:
             self._histories.pop(charger_id, None)
 
@@ -93,6 +102,14 @@ class Roster:
         """Drop the connection of a charger and what is remembered of it."""
         self._histories.pop(charger_id, None)
         self._last_seen.pop(charger_id, None)
+        self._heartbeats.pop(charger_id, None)
         connection = self.connections.get(charger_id)
         if connection is not None:
             connection.disown("the charger was forgotten")
+
+
+def _remember(remembered: dict[str, _Value], charger_id: str, value: _Value) -> None:
+    remembered.pop(charger_id, None)
+    remembered[charger_id] = value
+    if len(remembered) > REMEMBERED_LIMIT:
+        del remembered[next(iter(remembered))]

@@ -265,7 +265,7 @@ class Endpoint:
             Session(version, settings.policy, self._validate, pending=pending),
             Liveness(
                 settings.ping_interval,
-                settings.heartbeat_interval,
+                self._roster.heartbeat_interval(charger_id) or settings.heartbeat_interval,
                 asyncio.get_running_loop().time(),
             ),
             self._roster.history_for(charger_id),

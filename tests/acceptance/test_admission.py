@@ -286,9 +286,11 @@ async def test_with_a_password_the_newer_takes_over(tmp_path: Path) -> None:
                 command = {"UniqueId": unique_id, "Action": "ClearCache"}
                 await one.watch.publish("ocpp/CP1/Call/ClearCache", command)
             assert json.loads(await older.expect_text())[1] == "pending"
+            one.gateway.roster.connections["CP1"].liveness.heartbeat_interval = 77
             async with wire(one.port, "/ocpp/CP1", header) as newer:
                 assert newer.status == 101
                 assert await older.expect_close() is None  # no Close frame
+                assert one.gateway.roster.connections["CP1"].liveness.heartbeat_interval == 77
                 for number, unique_id in ((1, "pending"), (2, "queued")):
                     report = (await one.watch.expect("ocpp/cp/Error/CP1", number)).json
                     assert report["UniqueId"] == unique_id

@@ -90,6 +90,9 @@ async def test_a_boot_answer_adjusts_the_keepalive(tmp_path: Path) -> None:
             await works(one, charger, "client1")
             assert keepalive(one, "client1") == 300
         await one.empty()
+        async with one.charger("client1"):  # and need not boot again
+            assert keepalive(one, "client1") == 300
+        await one.empty()
 
 
 async def test_a_call_arrives_on_the_upstream_topic(tmp_path: Path) -> None:

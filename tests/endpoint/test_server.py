@@ -3,9 +3,12 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ocpp_addon.bridge import Bridge
+from ocpp_addon.endpoint import connection as module
 from ocpp_addon.endpoint import server
 from tests.support.stand import stand
 from tests.support.wire import PING, PONG, wire
@@ -28,3 +31,27 @@ async def test_a_host_that_stood_still_drops_nobody(
         for _ in range(4):
             await answer_ping()
         assert one.gateway.roster.connection("CP1") is not None
+
+
+async def test_whoever_we_do_not_read_is_not_dropped_for_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKLOG_LIMIT", 2)
+    async with stand(tmp_path, ping_interval=0.3) as one, one.charger("CP1") as charger:
+        connection = one.gateway.roster.connection("CP1")
+        assert connection is not None
+        await asyncio.sleep(1)  # it has answered a ping, so pongs are expected from now on
+        publish, gone_on = Bridge.publish, asyncio.Event()
+
+        async def publish_slowly(*arguments: Any) -> None:
+            await gone_on.wait()
+            await publish(*arguments)
+
+        monkeypatch.setattr(Bridge, "publish", publish_slowly)
+        for number in range(8):
+            await charger.send([2, str(number), "Heartbeat", {}])
+        await asyncio.sleep(2)
+        gone_on.set()
+        for number in range(8):
+            assert (await charger.receive())[1] == str(number)
+        assert one.gateway.roster.connection("CP1") is connection

@@ -5,6 +5,7 @@ inner protocol, such as aiohttp's, takes over with the first whole request.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -204,7 +205,8 @@ class Lobby(asyncio.Protocol):
         # Closing with unread data resets the connection and destroys the answer: let the client
         # read it and close first.
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the client is gone already
+                self._transport.write_eof()
         else:
             self._transport.close()
         self._stop_clock()

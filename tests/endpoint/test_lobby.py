@@ -148,6 +148,16 @@ async def greeting(reader: asyncio.StreamReader, path: bytes = b"/ocpp/CP1") -> 
         assert await reader.readexactly(len(first)) == first
 
 
+@pytest.mark.parametrize("sent", [b"POST / HTTP/1.1\r\n\r\n", b"nonsense"])
+async def test_who_is_refused_may_be_gone_already(endpoint: Endpoint, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.port)) as client:
+        client.sendall(sent)
+    assert await endpoint.refusal() in {"not_a_websocket", "bad_http"}
+    async with endpoint.client() as (reader, writer):
+        writer.write(HANDSHAKE)
+        await greeting(reader)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "path"),
     [

@@ -9,13 +9,13 @@ import struct
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
 from ocpp_addon.endpoint.history import Entry, History
 from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.endpoint.ports import Ports
 from ocpp_addon.endpoint.turnstile import Turnstile
 from ocpp_addon.errors import StorageError
 from ocpp_addon.ocpp.effects import (
@@ -42,7 +42,6 @@ from ocpp_addon.ocpp.messages import (
 )
 from ocpp_addon.ocpp.redaction import redacted_text
 from ocpp_addon.ocpp.session import Session
-from ocpp_addon.ocpp.version import Version
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -51,40 +50,6 @@ SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it 
 BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
 LONGEST_LOGGED = 2048  # characters of a frame in the log
 FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropped
-
-
-class Ports(Protocol):
-    """What a connection asks of the hall."""
-
-    async def admit(self, charger_id: str, version: Version, pending: bool) -> None:
-        """Learn of a charger before its handshake completes: no later command may be missed."""
-
-    def opened(self, connection: "Connection") -> None:
-        """Learn that a charger is connected."""
-
-    async def closed(self, connection: "Connection") -> None:
-        """Learn that a connection has ended; a newer one of the same charger may be there."""
-
-    async def left(self, charger_id: str) -> None:
-        """Learn that a stranger is gone, or never quite came."""
-
-    def seen(self, connection: "Connection", entry: Entry) -> None:
-        """Learn of a frame in either direction."""
-
-    async def publish(self, connection: "Connection", effect: Publish) -> None:
-        """Publish a message of the charger; return once it is safe, else StorageError."""
-
-    async def hold(self, connection: "Connection", effect: Hold) -> None:
-        """Keep a message of a charger that waits for approval, else StorageError."""
-
-    async def answer(self, connection: "Connection", effect: Answer) -> CallResult | CallError:
-        """Return the built-in central system's answer, else StorageError."""
-
-    def answered(self, connection: "Connection", effect: Answered) -> None:
-        """Learn how a Call was answered."""
-
-    def settle(self, connection: "Connection", effect: Settle) -> None:
-        """Report the outcome of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +147,7 @@ class Connection:
                     self._work.put_nowait(None)
         finally:
             _untie(self._websocket.exception())
+            self._settle_the_rest()
             await self._ports.closed(self)
             self._finished.set()
 
@@ -246,11 +212,15 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._finished.wait()
+        self._settle_the_rest()
+        self._work.put_nowait(None)
+
+    def _settle_the_rest(self) -> None:
+        """Report the outcomes among what nobody will perform any more."""
         while not self._work.empty():
             for effect in self._work.get_nowait() or ():
                 if isinstance(effect, Settle):
                     self._ports.settle(self, effect)
-        self._work.put_nowait(None)
 
     def _cut(self, reason: str) -> None:
         """Drop the connection to a charger that takes nothing, and what the kernel has for it."""

@@ -18,10 +18,11 @@ from ocpp_addon.endpoint.admission import (
     Refusal,
 )
 from ocpp_addon.endpoint.attempts import Attempts
-from ocpp_addon.endpoint.connection import Connection, Peer, Ports
+from ocpp_addon.endpoint.connection import Connection, Peer
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
+from ocpp_addon.endpoint.ports import Ports
 from ocpp_addon.endpoint.roster import REMEMBERED_LIMIT, Roster
 from ocpp_addon.endpoint.takeover import TakeOver
 from ocpp_addon.endpoint.turnstile import Turnstile

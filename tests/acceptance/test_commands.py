@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pytest
 
+from ocpp_addon.bridge import Bridge
 from tests.support.patience import until
 from tests.support.stand import Charger, Seen, Stand, stand
 from tests.support.wire import PING, wire
@@ -197,6 +198,29 @@ async def test_a_stop_reports_what_the_charger_has_answered_just_before(tmp_path
             seen = await one.watch.expect(REPLY)
             assert (seen.json["UniqueId"], seen.json["Action"]) == ("c1", "Reset")
             assert not one.watch.on(ERROR)
+
+
+async def test_a_mistake_of_ours_costs_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stand(tmp_path) as one, wire(one.port, "/ocpp/CP1") as charger:
+        reached, gone_on = asyncio.Event(), asyncio.Event()
+
+        async def fail(*_: object) -> None:
+            reached.set()
+            await gone_on.wait()
+            raise ValueError("boom")
+
+        monkeypatch.setattr(Bridge, "publish", fail)
+        await one.watch.publish(DOWN, command("a"))
+        assert json.loads(await charger.expect_text())[1] == "a"
+        await charger.send('[2,"1","Heartbeat",{}]')
+        await reached.wait()
+        await charger.send('[3,"a",{"status":"Accepted"}]')
+        history = one.gateway.roster.history("CP1")
+        await until(lambda: history is not None and len(history.entries) == 3)
+        gone_on.set()
+        assert (await one.watch.expect(REPLY)).json["UniqueId"] == "a"
 
 
 async def test_every_command_of_a_burst_has_one_outcome(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ FIRST_PAINT = """new Promise(done => new PerformanceObserver(list => {
   const [entry] = list.getEntriesByName("first-contentful-paint");
   if (entry) done(entry.startTime);
 }).observe({ type: "paint", buffered: true }))"""
+STATIC = ("style.css", "page.js", "icon.svg")
 PATHS = {
     "overview": "/",
     "charger": "/charger?id=CP00",
@@ -109,17 +110,23 @@ async def _updates(backend: FakeBackend, url: str) -> None:
 
 
 async def _weigh(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        fixed = 0
-        for name in ("style.css", "page.js", "icon.svg"):
-            async with session.get(f"{url}/static/{name}") as response:
-                fixed += len(await response.read())
+    """Weigh pages as they are on the way, and unpacked; Home Assistant's ingress packs them too."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+
+        async def size(path: str, encoding: str) -> int:
+            async with session.get(url + path, headers={"Accept-Encoding": encoding}) as response:
+                return len(await response.read())
+
+        async def both(*paths: str) -> list[int]:
+            return [sum([await size(path, way) for path in paths]) for way in ("gzip", "identity")]
+
+        kept, whole = await both(*(f"/static/{name}" for name in STATIC))
+        print(f"files that browsers keep: {kept / 1024:.0f} KB, unpacked {whole / 1024:.0f}")
         for name, path in PATHS.items():
-            async with session.get(url + path) as response:
-                size = len(await response.read())
+            sent, unpacked = await both(path)
             print(
-                f"weight of {name}: {(size + fixed) / 1024:.0f} KB,"
-                f" {fixed / 1024:.0f} of which are kept by browsers (aim < 150 KB)"
+                f"weight of {name} with them: {(sent + kept) / 1024:.0f} KB, unpacked"
+                f" {(unpacked + whole) / 1024:.0f} (aim < 150 KB)"
             )
 
 

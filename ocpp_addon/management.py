@@ -24,8 +24,7 @@ from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.commands import commands
-from ocpp_addon.ocpp.messages import MESSAGE_TYPES, Call, CallError, CallResult, CallResultError
-from ocpp_addon.ocpp.redaction import redacted, redacted_text
+from ocpp_addon.ocpp.messages import Call, CallError, CallResult
 from ocpp_addon.ocpp.version import V16, Version
 from ocpp_addon.places import Places
 from ocpp_addon.schemas import actions, load_schema
@@ -292,35 +291,10 @@ class Management:
 
     def _frame(self, charger_id: str, entry: Entry) -> dict[str, Any]:
         """Return a frame for people; a command also as what to publish on MQTT to repeat it."""
-        shown = shown_frame(entry)
+        shown = entry.as_json()
         publish = None
         if entry.direction == "sent" and isinstance(entry.message, Call):
             topic = self._topics.command(charger_id, entry.message.action)
             body = {"Action": entry.message.action, "Payload": shown["payload"]}
             publish = topic and {"topic": topic, "payload": body}
         return shown | {"publish": publish}
-
-
-def shown_frame(entry: Entry) -> dict[str, Any]:
-    """Return a frame for people, secrets hidden."""
-    message = entry.message
-    fields: dict[str, Any] = {
-        "time": utc(entry.at),
-        "direction": entry.direction,
-        "frame": redacted_text(entry.text),
-        "latency_ms": None if entry.latency is None else round(entry.latency * 1000, 1),
-        "repaired": list(entry.repairs),
-        "warnings": list(entry.warnings),
-    }
-    if message is not None:
-        fields["type"] = MESSAGE_TYPES[type(message)]
-        fields["id"] = message.unique_id
-        fields["action"] = entry.asked
-        if isinstance(message, CallError | CallResultError):
-            fields["error"] = {"code": message.code, "description": message.description}
-        elif isinstance(message, CallResult):
-            fields["payload"] = redacted(message.payload)
-        else:
-            fields["action"] = message.action
-            fields["payload"] = redacted(message.payload)
-    return fields

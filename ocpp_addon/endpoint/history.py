@@ -3,9 +3,19 @@
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, UniqueId
+from ocpp_addon.ocpp.messages import (
+    MESSAGE_TYPES,
+    Call,
+    CallError,
+    CallResult,
+    CallResultError,
+    Message,
+    UniqueId,
+)
+from ocpp_addon.ocpp.redaction import redacted, redacted_text
+from ocpp_addon.text import utc
 
 ENTRIES_LIMIT = 100  # frames kept of a charger
 BYTES_LIMIT = 128 * 1024  # characters kept of a charger's frames
@@ -28,6 +38,30 @@ class Entry:
     repairs: tuple[str, ...]
     warnings: tuple[str, ...]
     asked: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the API, secrets hidden."""
+        message = self.message
+        fields: dict[str, Any] = {
+            "time": utc(self.at),
+            "direction": self.direction,
+            "frame": redacted_text(self.text),
+            "latency_ms": None if self.latency is None else round(self.latency * 1000, 1),
+            "repaired": list(self.repairs),
+            "warnings": list(self.warnings),
+        }
+        if message is not None:
+            fields["type"] = MESSAGE_TYPES[type(message)]
+            fields["id"] = message.unique_id
+            fields["action"] = self.asked
+            if isinstance(message, CallError | CallResultError):
+                fields["error"] = {"code": message.code, "description": message.description}
+            elif isinstance(message, CallResult):
+                fields["payload"] = redacted(message.payload)
+            else:
+                fields["action"] = message.action
+                fields["payload"] = redacted(message.payload)
+        return fields
 
 
 @dataclass(slots=True)

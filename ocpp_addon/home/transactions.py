@@ -128,8 +128,8 @@ class Transactions:
         if known is not None and known.ended_at is None:
             self._complete(known, start)
             return
-        if known is not None and known.started_at == start.at:
-            return
+        if known is not None and known.ended_at is not None and start.at <= known.ended_at:
+            return  # told once more, perhaps by a clock of which more is known now
         original = self._original(start)
         if original is not None:  # its answer was lost, and the repetition got another id
             del self._open[original.charger_id, original.transaction_id]

@@ -117,6 +117,18 @@ def test_waiting_calls_without_time_out_are_bounded() -> None:
     assert len(one.forward(CallResult("1", {}), 0)) == 2
 
 
+@pytest.mark.parametrize(("said", "echoed"), [(7, "7"), ("7", 7)])
+def test_an_answer_of_mqtt_may_spell_a_number_as_text(said: object, echoed: str | int) -> None:
+    one = session(central_system="external")
+    one.receive(json.dumps([2, said, "Heartbeat", {}]), 0)
+    [sent, answered, *_] = one.forward(CallResult(echoed, {}), 1)
+    assert isinstance(sent, Transmit) and isinstance(answered, Answered)
+    assert sent.message.unique_id == said
+    one = session()
+    one.receive(json.dumps([2, said, "Heartbeat", {}]), 0)
+    assert [type(effect) for effect in one.forward(CallResult(echoed, {}), 1)] == [Note]
+
+
 def test_an_answer_that_nobody_waits_for_is_sent_as_often_as_it_comes() -> None:
     one = session(central_system="external", answer_timeout=0)
     result = CallResult("1", {"status": "Accepted"})

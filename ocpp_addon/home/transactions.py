@@ -125,11 +125,12 @@ class Transactions:
     def begun(self, start: Start, transaction_id: TransactionId) -> None:
         """Open a session under an id that somebody else chose, unless it is or was that one."""
         known = self.get(start.charger_id, transaction_id)
-        if known is not None and known.ended_at is None:
-            self._complete(known, start)
-            return
-        if known is not None and known.ended_at is not None and start.at <= known.ended_at:
-            return  # told once more, perhaps by a clock of which more is known now
+        if known is not None:
+            if known.ended_at is None:
+                self._complete(known, start)
+                return
+            if start.at <= known.ended_at:  # told again; more may be known of its clock by now
+                return
         original = self._original(start)
         if original is not None:  # its answer was lost, and the repetition got another id
             del self._open[original.charger_id, original.transaction_id]

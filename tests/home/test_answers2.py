@@ -115,3 +115,15 @@ async def test_a_start_without_evse_finds_it_later(charger: Charger) -> None:
     await charger.event("Updated", info=CHARGING, meterValue=register(charger, 100), **EVSE)
     shown = charger.state()
     assert (shown["session_active"], shown["status"], shown["id_tag"]) == (True, "Charging", "card")
+
+
+async def test_a_start_told_again_by_a_clock_that_was_found_wrong_is_none(charger: Charger) -> None:
+    wrong = timedelta(hours=3)
+    start: dict[str, Any] = {"timestamp": utc(charger.now - wrong), **EVSE, **TOKEN}
+    await charger.event("Started", **start)
+    for kind in ("Updated", "Updated", "Ended"):
+        charger.wait(60)
+        await charger.event(kind, timestamp=utc(charger.now - wrong))
+    await charger.event("Started", **start)
+    assert len(await records(charger)) == 1
+    assert not charger.state()["session_active"]

@@ -28,7 +28,6 @@ from ocpp_addon.ocpp.messages import (
     CallResultError,
     Payload,
     Send,
-    UniqueId,
 )
 from ocpp_addon.ocpp.validation import Direction, Findings
 from ocpp_addon.ocpp.version import Version
@@ -73,9 +72,10 @@ class Session:
         self._queue: deque[Command] = deque()
         self._outstanding: Command | None = None  # OCPP-J 4.1.1: at most one at a time
         self._outstanding_until = 0.0
+        # By id as text: either side may echo a number as text, or text as a number.
         self._timed_out: dict[str, Call] = {}  # a late answer still finds its action here
-        self._awaited: dict[UniqueId, tuple[Call, float]] = {}  # from MQTT, until when
-        self._answered: dict[UniqueId, None] = {}  # by the built-in central system
+        self._awaited: dict[str, tuple[Call, float]] = {}  # from MQTT, until when
+        self._answered: dict[str, None] = {}  # by the built-in central system
         self._malformed = 0
 
     def receive(self, text: str, now: float) -> list[Effect]:
@@ -128,11 +128,12 @@ class Session:
                 kind = f"a {type(message).__name__}"
                 return [Note(f"{kind} from MQTT was dropped: OCPP {self.version.number} has none")]
             return [Transmit(message)]
-        if message.unique_id in self._answered:
+        if str(message.unique_id) in self._answered:
             return [Note("an answer from MQTT was dropped: the Call was answered already")]
-        call, _ = self._awaited.pop(message.unique_id, (None, 0.0))
+        call, _ = self._awaited.pop(str(message.unique_id), (None, 0.0))
         if call is None:
             return [Transmit(message)]
+        message = replace(message, unique_id=call.unique_id)
         effects: list[Effect] = [Transmit(message), Answered(call, message, built_in=False)]
         warnings = self._check_result(call, message)
         if warnings:
@@ -194,7 +195,7 @@ class Session:
             refusal = CallError(call.unique_id, findings.code, text[:255])
             return [Note(f"{call.action} refused: {text}"), Transmit(refusal)]
         # The same id again is a new message: what is remembered of the old one must not bind it.
-        self._answered.pop(call.unique_id, None)
+        self._answered.pop(str(call.unique_id), None)
         if self.pending:
             self._settle_ourselves(call)  # although it may be approved before it is answered
             held: list[Effect] = []
@@ -207,8 +208,8 @@ class Session:
             return [publish, Answer(call)]
         # Without a timeout it is awaited all the same: what MQTT answers tells of transactions.
         timeout = self._policy.answer_timeout
-        self._awaited.pop(call.unique_id, None)
-        self._awaited[call.unique_id] = (call, now + timeout if timeout > 0 else math.inf)
+        self._awaited.pop(str(call.unique_id), None)
+        self._awaited[str(call.unique_id)] = (call, now + timeout if timeout > 0 else math.inf)
         if len(self._awaited) > AWAITED_LIMIT:
             oldest, _ = self._awaited.pop(next(iter(self._awaited)))
             if timeout > 0:
@@ -218,15 +219,14 @@ class Session:
 
     def _settle_ourselves(self, call: Call) -> None:
         """Let nobody else answer a Call."""
-        self._awaited.pop(call.unique_id, None)
-        self._answered[call.unique_id] = None
+        self._awaited.pop(str(call.unique_id), None)
+        self._answered[str(call.unique_id)] = None
         _forget_oldest(self._answered)
 
     def _receive_answer(
         self, message: CallResult | CallError, frame: Frame, now: float
     ) -> list[Effect]:
         command = self._outstanding
-        # A charger may echo a number as text, or text as a number.
         if command is not None and str(command.call.unique_id) == str(message.unique_id):
             message = replace(message, unique_id=command.call.unique_id)
             warnings = self._check_result(command.call, message)
@@ -267,6 +267,6 @@ def _refusal(command: Command, reason: Reason, description: str) -> Settle:
     return Settle(command, report(command.call, reason, description))
 
 
-def _forget_oldest(remembered: dict[str, Call] | dict[UniqueId, None]) -> None:
+def _forget_oldest(remembered: dict[str, Call] | dict[str, None]) -> None:
     while len(remembered) > REMEMBERED_LIMIT:
-        remembered.pop(next(iter(remembered)))  # type: ignore[arg-type]
+        del remembered[next(iter(remembered))]

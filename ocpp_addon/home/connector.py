@@ -137,6 +137,9 @@ class ConnectorState:
         """Take the status of a connector of the EVSE, or of the connector itself: part 0."""
         if self.status_at is not None and at < self.status_at and part in self.statuses:
             return
+        # Only OCPP 1.6 speaks of part 0: what was said in another version is over.
+        for other in [one for one in self.statuses if (one == 0) != (part == 0)]:
+            del self.statuses[other]
         if part not in self.statuses and len(self.statuses) >= PARTS_LIMIT:
             return
         known = _KNOWN.get(status.lower(), "Other")

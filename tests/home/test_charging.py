@@ -695,6 +695,19 @@ async def test_an_evse_with_two_connectors_speaks_with_one_voice(charger2: Charg
         assert charger2.state()["status"] == shown
 
 
+@pytest.mark.parametrize("versions", [(V16, V201), (V201, V16)])
+async def test_a_charger_may_change_its_version(
+    central: CentralSystem, versions: tuple[Version, Version]
+) -> None:
+    before, after = (Charger(central, version) for version in versions)
+    await before.status("Unavailable")
+    after.wait(60)
+    for status in ("Available", "Reserved"):
+        await after.status(status)
+        assert after.state()["status"] == status
+    assert list(central.states.of("garage")[-1].statuses) == [0 if after.version == V16 else 1]
+
+
 async def test_a_status_may_come_as_a_variable(charger2: Charger) -> None:
     variable = {"name": "AvailabilityState"}
     connector = {"name": "Connector", "evse": {"id": 1, "connectorId": 1}}

@@ -4,7 +4,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from ocpp_addon.web.configuration import Configurations
 from ocpp_addon.web.guard import VISITOR
 from ocpp_addon.web.notices import Notice
 from ocpp_addon.web.site import Form, Site, form_of, place
+from ocpp_addon.web.words import zone_of
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class Actions:
         """List a tag."""
         id_tag = checked_tag(form["tag"].strip())
         wishes = {key: form.get(key, "") for key in ("name", "parent")}
-        expiry = _with_zone(form.get("expiry", ""))
+        expiry = _with_zone(form.get("expiry", ""), zone_of(form.get("offset")))
         entry = tag_entry({"status": form["status"], "expiry": expiry, **wishes})
         await self._backend.put_tag(id_tag, entry)
         return "tags", Notice(f"{entry.name or id_tag} {_NOW.get(entry.status, 'is listed now')}.")
@@ -239,10 +240,11 @@ def _kept(sentence: str, form: Form, password: str | None) -> Notice:
     return Notice(sentence, secret=None if form.get("password") else password)
 
 
-def _with_zone(text: str) -> str:
-    """Return a time of a form with the zone of the gateway, where it has none."""
+def _with_zone(text: str, zone: tzinfo | None) -> str:
+    """Return a time of a form with a zone, or that of the gateway, where it has none."""
     try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
+        moment = datetime.fromisoformat(text)
+        return (moment.astimezone() if zone is None else moment.replace(tzinfo=zone)).isoformat()
     except (ValueError, OverflowError):
         return text  # whoever reads it says what is wrong
 

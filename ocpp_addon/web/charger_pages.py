@@ -19,6 +19,7 @@ from ocpp_addon.web.guard import VISITOR
 from ocpp_addon.web.notices import Notice
 from ocpp_addon.web.sessions import names_of
 from ocpp_addon.web.site import Form, Site, form_of, place
+from ocpp_addon.web.words import zone_of
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +162,10 @@ class ChargerPages:
         until = ended or datetime.now(UTC)
         since = _moment(request, "since") or until - DAY
         points = _points(await self._backend.samples(charger_id, since, ended), what)
-        narrow = "narrow" in request.query
-        drawn = await asyncio.to_thread(chart.svg, PLOTS[what], points, since, until, narrow=narrow)
+        zone, narrow = zone_of(request.query.get("offset")), "narrow" in request.query
+        drawn = await asyncio.to_thread(
+            chart.svg, PLOTS[what], points, since, until, zone=zone, narrow=narrow
+        )
         # The style of the drawing is inline; as an image it runs nothing and loads nothing.
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return web.Response(body=drawn, content_type="image/svg+xml", headers=headers)

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pygal
 from pygal.style import Style
@@ -25,9 +25,10 @@ def svg(
     since: datetime,
     until: datetime,
     *,
+    zone: tzinfo | None = None,
     narrow: bool = False,
 ) -> bytes:
-    """Return a line over a time, in the time zone of the gateway; `narrow` is for phones."""
+    """Return a line over a time, in a zone or that of the gateway; `narrow` is for phones."""
     heights = _heights(max([LEAST, *(value for _, value in points)]))
     chart = pygal.XY(
         width=360 if narrow else 720,
@@ -41,9 +42,9 @@ def svg(
         js=[],  # pygal's would be fetched from the internet
         disable_xml_declaration=True,
         no_data_text="No samples yet",
-        x_labels=_times(since, until, LABELS // 2 if narrow else LABELS),
+        x_labels=_times(since, until, LABELS // 2 if narrow else LABELS, zone),
         xrange=(since.timestamp(), until.timestamp()),
-        x_value_formatter=_clock(until - since),
+        x_value_formatter=_clock(until - since, zone),
         y_labels=heights,
         range=(0, heights[-1]),
         value_formatter=lambda value: f"{value:g} {unit}",
@@ -86,17 +87,17 @@ def _heights(most: float) -> list[float]:
     return [round(step * count, 6) for count in range(math.ceil(most / step) + 1)]
 
 
-def _times(since: datetime, until: datetime, most: int) -> list[float]:
-    """Return full minutes, hours or days of the gateway's clock within a time, at most so many."""
+def _times(since: datetime, until: datetime, most: int, zone: tzinfo | None) -> list[float]:
+    """Return full minutes, hours or days of a zone within a time, hardly more than `most`."""
     span = (until - since).total_seconds()
     steps = (60, 300, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400)
     days = (86_400 * count for count in range(2, 10_000))
     step = next((step for step in (*steps, *days) if span / step <= most), span)
-    midnight = since.astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    midnight = since.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     first = midnight + math.ceil((since.timestamp() - midnight) / step) * step
     return [first + step * count for count in range(int((until.timestamp() - first) // step) + 1)]
 
 
-def _clock(span: timedelta) -> Callable[[float], str]:
+def _clock(span: timedelta, zone: tzinfo | None) -> Callable[[float], str]:
     pattern = "%Y-%m-%d" if span > timedelta(days=2) else "%H:%M"
-    return lambda seconds: datetime.fromtimestamp(seconds).astimezone().strftime(pattern)
+    return lambda seconds: datetime.fromtimestamp(seconds, UTC).astimezone(zone).strftime(pattern)

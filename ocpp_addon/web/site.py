@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -73,6 +74,9 @@ class Site:
             visitor=visitor,
             form_token=self.logins.form_token(visitor.session),
             version=self._live.version,
+            offset=round(
+                (datetime.now().astimezone().utcoffset() or timedelta()).total_seconds() / 60
+            ),
             gateway_version=__version__,
             fingerprint=self._fingerprint,
             notice=notice or self.notice(request),

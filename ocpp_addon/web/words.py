@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from markupsafe import Markup
 
@@ -104,6 +104,14 @@ def local(stamp: str | None) -> str:
     """Return a time as a field for times takes it, in the zone of the gateway."""
     moment = _local(stamp or "")
     return f"{moment:%Y-%m-%dT%H:%M:%S}" if moment else ""
+
+
+def zone_of(offset: str | None) -> timezone | None:
+    """Return the zone of a reader, told as minutes east of UTC; None where it is not told."""
+    try:
+        return timezone(timedelta(minutes=int(offset))) if offset else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def elapsed(seconds: float) -> str:

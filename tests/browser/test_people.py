@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import PEER, Home
+from tests.browser.scene import lived_in
 from tests.support.ingress import Ingress
 from tests.support.mosquitto import Mosquitto
 from tests.support.patience import until
@@ -348,6 +349,27 @@ async def test_a_charger_that_leaves_is_seen_on_its_pages(home: Home) -> None:
             await expect(page.locator("#connection")).to_have_text("connected")
     for page in pages:
         await expect(page.locator("#connection")).to_have_text("not connected")
+
+
+async def test_times_are_those_of_the_reader(home: Home) -> None:
+    page = await home.open("tags", timezone_id="Pacific/Auckland")
+    await page.get_by_label("Tag", exact=True).fill("card")
+    section = page.locator("section").filter(has_text="Add a tag")
+    await section.get_by_text("Group and end").click()
+    await section.get_by_label("Until").fill("2031-07-01T12:00:00")  # winter there: UTC+12
+    await section.get_by_role("button", name="Allow").click()
+    await expect(page.get_by_text("card may charge now.")).to_be_visible()
+    [tag] = (await home.stand.request("GET", "api/tags"))[1]
+    assert tag["expiry"] == "2031-07-01T00:00:00.000Z"
+    card = page.get_by_role("article").filter(has_text="card")
+    await card.get_by_text("Group and end").click()
+    await expect(card.get_by_label("Until")).to_have_value("2031-07-01T12:00")
+    async with lived_in(home):
+        asked = page.wait_for_event("request", lambda one: "chart.svg" in one.url)
+        chart = asyncio.ensure_future(asked)
+        await page.goto(f"{home.url}charger?id=garage")
+        await page.locator("img.chart").first.scroll_into_view_if_needed()
+        assert "&offset=780" in (await chart).url  # summer there
 
 
 async def test_time_goes_on_while_nothing_happens(home: Home) -> None:

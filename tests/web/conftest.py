@@ -71,6 +71,7 @@ class FakeBackend:
     online: set[str] = field(default_factory=lambda: {"RDAM 123"})
 
     frames: list[dict[str, Any]] = field(default_factory=lambda: [FRAME])
+    held: list[dict[str, Any]] = field(default_factory=lambda: [SESSION])
     measured: list[Sample] = field(default_factory=list)
     refusal: Refused | None = None
     listener: Listener | None = None
@@ -185,7 +186,7 @@ class FakeBackend:
 
     async def sessions(self, choice: SessionChoice) -> list[dict[str, Any]]:
         self.asked.append(("sessions", choice))
-        return [SESSION]
+        return self.held
 
     async def samples(
         self, charger_id: str, since: datetime, until: datetime | None

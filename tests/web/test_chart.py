@@ -60,13 +60,13 @@ def test_heights_are_round(most: float, heights: list[float]) -> None:
 )
 def test_times_are_full(span: timedelta, times: list[str]) -> None:
     pattern = {DAY: "%H", timedelta(days=31): "%d"}.get(span, "%M")
-    found = chart._times(NOW - span, NOW, 7)
+    found = chart._times(NOW - span, NOW, 7, UTC)
     assert [datetime.fromtimestamp(at, UTC).strftime(pattern) for at in found] == times
 
 
 def test_no_time_is_too_short_or_too_long() -> None:
-    assert len(chart._times(NOW, NOW, 6)) <= 6
-    assert len(chart._times(NOW.replace(year=2000), NOW.replace(year=9000), 6)) <= 7
+    assert len(chart._times(NOW, NOW, 6, None)) <= 6
+    assert len(chart._times(NOW.replace(year=2000), NOW.replace(year=9000), 6, None)) <= 7
 
 
 def test_peaks_outlive_the_thinning() -> None:
@@ -98,6 +98,10 @@ async def test_plots_are_served(browser: Browser, backend: FakeBackend) -> None:
     ):
         answer = await browser.ask("GET", f"/chart.svg?charger=RDAM%20123&what={query}")
         assert (answer.status, answer.code) == (400, code)
+    hour = "power&since=2026-11-01T00:00:00Z&until=2026-11-01T01:00:00Z&offset="
+    for offset, clock in (("-210", "20:45"), ("0", "00:15")):  # of Newfoundland in winter
+        async with browser.session.get(url + hour + offset) as response:
+            assert f">{clock}</text>" in await response.text()
     day = "power&since=2026-11-01T00:00:00Z&until=2026-11-05T00:00:00"
     async with browser.session.get(url + day) as response:
         assert "2026-11-03" in await response.text()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,8 +10,8 @@ import aiohttp
 import pytest
 
 from ocpp_addon.ocpp.messages import CallError, CallResult
-from ocpp_addon.web.backend import Refused
-from tests.web.conftest import FRAME, INGRESS, Browse, Browser, FakeBackend, Serve
+from ocpp_addon.web.backend import Refused, Sample
+from tests.web.conftest import FRAME, INGRESS, SESSION, Browse, Browser, FakeBackend, Serve
 
 HTML = {"Accept": "text/html"}
 PAGES = (
@@ -140,6 +141,15 @@ async def test_many_chargers_weigh_little_on_the_way(
     ):
         assert response.headers["Content-Encoding"] == "gzip"
         assert len(await response.read()) < 40_000
+
+
+async def test_plots_of_sessions_are_told_in_words(reader: Reader, backend: FakeBackend) -> None:
+    backend.measured = [Sample(datetime.now(UTC), 0, 100_000)]
+    backend.held = [SESSION, SESSION | {"ended_at": None, "transaction_id": 8}]
+    page = await reader.open("/charger?id=RDAM%20123")
+    told = [str(one["alt"]) for one in page.all("img") if "session" in str(one["alt"])]
+    assert told[0] == "Power during the session: 12.35 kWh in 2 h 30 min"
+    assert re.fullmatch(r"Power during the session: 12.35 kWh in \d+ h \d\d min", told[1])
 
 
 async def test_a_charger_is_shown_with_its_last_sessions_alone(

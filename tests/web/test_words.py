@@ -82,3 +82,8 @@ def test_a_time_goes_into_its_field_and_back() -> None:
     told = words.local("2026-11-25T10:00:00.123Z")
     assert datetime.fromisoformat(told).astimezone(UTC).isoformat() == "2026-11-25T10:00:00+00:00"
     assert words.local(None) == ""
+
+
+@pytest.mark.parametrize("offset", [None, "", "east", "1440", "9" * 5000])
+def test_zones_that_nobody_lives_in(offset: str | None) -> None:
+    assert words.zone_of(offset) is None

@@ -40,10 +40,28 @@
     }
   }
 
+  // Plots and fields tell times in the zone of the gateway, unless they are told of another.
+  const offset = (moment) => -moment.getTimezoneOffset(); // minutes east of UTC
+  function rezone(root) {
+    if (offset(new Date()) === Number(body.dataset.offset)) return;
+    for (const image of root.querySelectorAll("picture source, picture img")) {
+      const name = image.hasAttribute("srcset") ? "srcset" : "src";
+      const url = image.getAttribute(name);
+      if (!url.includes("&offset=")) image.setAttribute(name, `${url}&offset=${offset(new Date())}`);
+    }
+    for (const field of root.querySelectorAll("input[data-stamp]")) {
+      const moment = new Date(field.dataset.stamp);
+      if (isNaN(moment)) continue;
+      const shifted = new Date(moment.getTime() + offset(moment) * 60000);
+      field.setAttribute("value", shifted.toISOString().slice(0, 19));
+    }
+  }
+
   // Make what the server sent fit this page: times, tokens, and what needs scripts.
   function prepare(root) {
     for (const time of root.querySelectorAll("time[datetime]")) time.textContent = spelled(time);
     count(root);
+    rezone(root);
     for (const field of root.querySelectorAll("input[name=form_token]")) {
       field.setAttribute("value", body.dataset.token);
     }
@@ -243,6 +261,8 @@
   });
 
   document.addEventListener("submit", (event) => {
+    const until = event.target.querySelector("input[type=datetime-local]");
+    if (until?.value) event.target.elements.offset.value = offset(new Date(until.value));
     event.submitter?.setAttribute("aria-busy", "true");
   });
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,5 +87,8 @@ def _rewrite_without_chargers(options: Path) -> None:
     content["chargers"] = []
     draft = options.with_name(f"{options.name}.new")
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with draft.open("w") as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut may leave the user an empty file
     draft.replace(options)

@@ -39,6 +39,7 @@ class Visitor:
     host: str = ""
     session: str = field(default="", repr=False)
     signed_in: bool = False  # with the token, in a browser
+    stranger: bool = False  # who may see only what is open to everybody
 
 
 VISITOR = web.RequestKey("visitor", Visitor)
@@ -109,7 +110,7 @@ class Guard:
             return Visitor(f"a program with the token at {peer}", peer)
         is_health = peer in LOOPBACK and request.path == HEALTH and request.method in READS
         if is_health or request.path.startswith(OPEN):
-            return Visitor(f"somebody at {peer}", peer)
+            return Visitor(f"somebody at {peer}", peer, stranger=True)
         if scheme.lower() != "bearer":
             raise Refused("unauthorized", "The token of the option web_token is needed.", 401)
         if self.logins.is_blocked(peer):

@@ -115,8 +115,15 @@ class WebServer:
     def _protocol(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection; aiohttp itself waits for ever for headers."""
         server = self._runner.server
-        if server is None or len(server.connections) >= CONNECTION_LIMIT:
+        if server is None:
             return _Refusal()
+        connected = set(server.connections)
+        if len(connected) >= CONNECTION_LIMIT:
+            # Who only connects keeps nobody out: the oldest of them makes room.
+            silent = next((one for one in self._waiting if one in connected), None)
+            if silent is None:
+                return _Refusal()
+            self._give_up(silent)
         if len(self._waiting) >= CONNECTION_LIMIT:  # most of them have left without a request
             self._give_up(next(iter(self._waiting)))
         protocol = server()
@@ -134,6 +141,13 @@ class WebServer:
         timer = self._waiting.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
+        response = await self._answered(request, handler)
+        visitor = request.get(VISITOR)
+        if visitor is None or visitor.stranger:
+            response.force_close()  # a connection that idles takes the place of somebody else's
+        return response
+
+    async def _answered(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except (GatewayError, web.HTTPException) as error:

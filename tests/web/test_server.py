@@ -131,6 +131,29 @@ async def test_connections_are_limited(
     assert (await browse(server).ask("GET", "/health")).status == 200
 
 
+async def test_who_only_connects_keeps_nobody_out(
+    serve: Serve, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTION_LIMIT", 3)
+    server = await serve()
+    crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+    assert (await browse(server).ask("GET", "/health")).status == 200
+    async with asyncio.timeout(5):
+        assert await crowd[0][0].read() == b""
+    assert not any(reader.at_eof() for reader, _ in crowd[1:])
+    for _, writer in crowd:
+        writer.close()
+
+
+async def test_a_stranger_holds_no_connection(serve: Serve) -> None:
+    server = await serve(token="correct-horse")
+    for path in ("/sign-in", "/health", "/api/tags", "/"):
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        assert b"Connection: close\r\n" in await raw(server, request)
+    allowed = b"GET /health HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer correct-horse\r\n"
+    assert b"Connection: close" not in await raw(server, allowed + b"\r\n", 1000)
+
+
 async def test_those_who_left_without_a_request_are_forgotten(
     serve: Serve, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

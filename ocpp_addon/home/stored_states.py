@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 RESERVE = 500.0  # Wh that may be shown beyond what is stored, and are shown at once after a crash
 
 # What a reading changes of what is stored.
-MOVED_BY_METER = frozenset({"energy", "sampled_at", "session_energy", "values"})
+MOVED_BY_METER = frozenset({"energy", "sampled_at", "values"})  # and a running session's energy
 
 Key = tuple[str, int]  # charger and number
 
@@ -92,7 +92,8 @@ class StoredStates:
         stored = self._stored.get(key)
         energy = state.energy.most_shown
         still = state.run is None and (stored is None or energy == stored.energy)
-        floor = energy if still or surely else energy + RESERVE
+        # After a crash more may be shown than has flowed: that is part of the reserve.
+        floor = energy if still or surely else max(energy, state.energy.total + RESERVE)
         content = state.as_json(floor)
         text = json.dumps(content)
         if stored is None or stored.text != text:
@@ -112,4 +113,5 @@ class StoredStates:
 
 
 def _facts(content: Mapping[str, Any]) -> str:
-    return json.dumps([content[name] for name in sorted(content.keys() - MOVED_BY_METER)])
+    moved = MOVED_BY_METER | ({"session_energy"} if content["run"] else set())
+    return json.dumps([content[name] for name in sorted(content.keys() - moved)])

@@ -13,6 +13,7 @@ from ocpp_addon.home.events import SessionEnded, SessionStarted, TagScanned
 from ocpp_addon.home.sessions import Choice, Record
 from ocpp_addon.home.shown import api_item
 from ocpp_addon.home.states import SAVE_EVERY, STALE
+from ocpp_addon.home.stored_states import RESERVE
 from ocpp_addon.ocpp.messages import Call, CallResult
 from ocpp_addon.ocpp.version import V16, V201, Version
 from ocpp_addon.text import utc
@@ -475,6 +476,17 @@ async def test_a_queue_has_its_energy_though_the_meter_was_read_before(charger: 
     assert (charger.state()["session_energy"], charger.state()["energy"]) == (8, 9)
 
 
+async def test_the_energy_of_a_queue_survives_a_crash(open_central: OpenCentral) -> None:
+    before = Charger(await open_central())
+    await before.meter(9000)
+    stamp = utc(before.now - timedelta(hours=1))
+    identity = await before.start(meterStart=1000, timestamp=stamp)
+    await before.stop(identity, meterStop=9000, timestamp=stamp)
+    await before.central._journal.flush()
+    after = Charger(await open_central())
+    assert after.state()["session_energy"] == 8
+
+
 async def test_a_stop_alone_tells_of_its_whole_session(charger: Charger) -> None:
     await charger.status("Charging")
     began = charger.now
@@ -768,6 +780,22 @@ async def test_after_a_crash_no_less_energy_is_shown_than_before(
         assert (state["energy"], state["session_energy"]) == (shown, round(shown - 1, 3))
     await after.stop(identity, meterStop=1700)
     assert (await record(after)).energy == 700
+
+
+async def test_crash_after_crash_shows_no_more_than_one_reserve(open_central: OpenCentral) -> None:
+    charger = Charger(await open_central())
+    identity = await charger.start(meterStart=1000)
+    await charger.meter(1100, transactionId=identity)
+    for reading in (1110, 1120, 1130, 1140):
+        now = charger.now + timedelta(seconds=SAVE_EVERY)
+        charger.central.states.tick(now)
+        await charger.central._journal.flush()
+        charger = Charger(await open_central())
+        charger.now = now
+        await charger.meter(reading, transactionId=identity)
+        state = charger.state()
+        assert state["energy"] <= (reading + RESERVE) / 1000
+        assert state["session_energy"] <= (reading - 1000 + RESERVE) / 1000
 
 
 async def test_a_backup_shows_no_energy_before_the_meter_does(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ocpp_addon.database import Database
 from ocpp_addon.home.central import CentralSystem
 from ocpp_addon.home.sessions import Choice
+from ocpp_addon.home.stored_states import RESERVE
 from ocpp_addon.ocpp.version import V16, V201, Version
 from ocpp_addon.text import utc
 from tests.home.charger import Charger
@@ -37,7 +38,7 @@ class Visit:
     plug_first: bool  # the plug is told before the end
     with_evse: bool  # OCPP 2.x: updates name the EVSE
     values: bool  # meter values come while it charges
-    restart: bool  # of the gateway, in the middle
+    end_of_gateway: str | None  # in the middle
 
 
 VISITS = st.builds(
@@ -52,7 +53,7 @@ VISITS = st.builds(
     plug_first=st.booleans(),
     with_evse=st.booleans(),
     values=st.booleans(),
-    restart=st.booleans(),
+    end_of_gateway=st.sampled_from([None, "stop", "crash"]),
 )
 
 
@@ -111,8 +112,12 @@ class Day:
         self.charger = Charger(central, self.version)
         self.charger.now = now
 
-    async def restart(self) -> None:
+    async def stop(self) -> None:
         await self.charger.central.close()
+        await self.open(self.charger.now)
+
+    async def crash(self) -> None:
+        await self.charger.central._journal.flush()  # it does so every few seconds
         await self.open(self.charger.now)
 
     def plan(self, truth: Truth) -> None:
@@ -145,6 +150,11 @@ class Day:
         elif truth.visit.plug_first == first:
             self._status(truth, truth.end, "Available")
 
+    def _end_gateway(self, truth: Truth) -> None:
+        ends: dict[str | None, Act] = {"stop": self.stop, "crash": self.crash}
+        if (act := ends.get(truth.visit.end_of_gateway)) is not None:
+            self._then(truth.told_at(truth.begin + (truth.end - truth.begin) / 2), act)
+
     def _plan16(self, truth: Truth) -> None:
         visit, number, ids = truth.visit, truth.connector, []
 
@@ -173,8 +183,7 @@ class Day:
             self._status(truth, truth.begin, "Charging")
         for at in truth.moments():
             self._then(truth.told_at(at), values(at))
-        if visit.restart:
-            self._then(truth.told_at(truth.begin + (truth.end - truth.begin) / 2), self.restart)
+        self._end_gateway(truth)
         if not visit.offline:
             self._free(truth, first=True)
         self._then(truth.told_at(truth.end), stop)
@@ -207,8 +216,7 @@ class Day:
         event("Updated", truth.begin, info=info, triggerReason="Authorized", **token, **more)
         for at in truth.moments():
             event("Updated", at, **more)
-        if visit.restart:
-            self._then(truth.told_at(truth.begin + (truth.end - truth.begin) / 2), self.restart)
+        self._end_gateway(truth)
         if not visit.offline:
             self._free(truth, first=True)
         ended = {"stoppedReason": "EVDisconnected"}
@@ -232,7 +240,8 @@ class Day:
             assert (state["status"], state["session_active"]) == ("Available", False)
             assert (state.get("plugged_in"), state["charging"]) == (False, False)
             total = sum(one.energy for one in own) + (0 if last.resets else own[0].before)
-            assert state["energy"] == round(total / 1000, 3)
+            crashed = any(one.visit.end_of_gateway == "crash" for one in truths)
+            assert 0 <= round(state["energy"] * 1000) - total <= (RESERVE if crashed else 0)
             assert state["session_energy"] == round(last.energy / 1000, 3)
             assert state["session_started"] == utc(last.begin)
             assert state["session_ended"] == utc(last.end)

@@ -3,8 +3,9 @@
 aiomqtt 2.5 has no way to see acknowledgements as they come, their reason codes, the DUP flag, or
 why a connection ended; each publish costs a task and a walk over all others, and each message
 another task. So this class overrides the callbacks `_on_connect`, `_on_disconnect`,
-`_on_publish`, `_on_message`, `_on_socket_open` and `_on_socket_register_write`, and publishes
-through `_client`. A test holds these names against the installed version.
+`_on_publish`, `_on_message`, `_on_socket_open` and `_on_socket_register_write`, publishes through
+`_client`, and reads through its `_packet_read` and `_loop_rc_handle`. A test holds these names
+against the installed versions.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from typing import Any
 
 import aiomqtt
 from aiomqtt.types import SubscribeTopic
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTT_ERR_SUCCESS
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTT_ERR_AGAIN, MQTT_ERR_SUCCESS
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -32,6 +33,7 @@ IN_FLIGHT = 20  # unacknowledged publishes on the wire: the most that a lost con
 KEEPALIVE = 10  # seconds; a silent broker is noticed within twice that
 TIMEOUT = 10.0  # seconds for the broker to answer a CONNECT or SUBSCRIBE
 SUBSCRIBE_BATCH = 100  # filters in one SUBSCRIBE
+READ_FOR = 0.005  # seconds of reading packets at a stretch; then others get their turn
 
 FAILURE = 0x80  # MQTT 5: reason codes from here on are refusals
 
@@ -252,9 +254,13 @@ class Link(aiomqtt.Client):
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
         def read() -> None:
             try:
-                client.loop_read()
-                while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
-                    client.loop_read()
+                more = self._read_some(client)
+                if (
+                    sock.fileno() >= 0
+                    and isinstance(sock, ssl.SSLSocket)
+                    and (more or sock.pending())
+                ):
+                    self._loop.call_soon(read)  # the selector does not know what TLS holds
                 # The broker, too, may hold small packets back until its last one is acknowledged
                 # by TCP: do that now and not in 40 ms. The kernel forgets it after each use.
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -270,6 +276,21 @@ class Link(aiomqtt.Client):
             self._misc_task = self._loop.create_task(self._misc_loop(), name="mqtt keepalive")
 
         self._loop.call_soon_threadsafe(watch)
+
+    def _read_some(self, client: Any) -> bool:
+        """Read packets, not for long; tell whether there may be more."""
+        # The library's own `loop_read` reads as many as wait to be sent, however long that takes.
+        end = self._loop.time() + READ_FOR
+        while client.socket() is not None:
+            code = client._packet_read()
+            if code == MQTT_ERR_AGAIN:
+                return False
+            if code != MQTT_ERR_SUCCESS:
+                client._loop_rc_handle(code)
+                return False
+            if self._loop.time() >= end:
+                return True
+        return False
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         if threading.get_ident() != self._thread:  # while connecting, in a thread of the executor

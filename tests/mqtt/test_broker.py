@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Self
 
 import aiomqtt
+import paho.mqtt.client
 import pytest
 
+from ocpp_addon.mqtt import link
 from ocpp_addon.mqtt.broker import REFUSED_DELAY
 from ocpp_addon.mqtt.link import Incoming, Link, LinkLost
 from tests.mqtt.conftest import make_broker
@@ -29,6 +31,31 @@ def test_the_names_that_the_link_overrides_exist() -> None:
     ):
         assert callable(getattr(aiomqtt.Client, name))
         assert getattr(Link, name) is not getattr(aiomqtt.Client, name)
+    for name in ("_packet_read", "_loop_rc_handle"):
+        assert callable(getattr(paho.mqtt.client.Client, name))
+
+
+async def test_a_flood_of_messages_lets_others_have_their_turn(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "READ_FOR", 0.0)
+    broker = make_broker(mosquitto.port)
+    broker.filters = lambda: ["commands"]
+    turns: list[int] = []
+    turn = 0
+    broker.on_message = lambda _: turns.append(turn)
+    running = asyncio.create_task(broker.run())
+    await until(lambda: broker.connected)
+    for _ in range(20):  # the library reads on as long as something waits to be acknowledged
+        broker.publish("up", b"x")
+    await asyncio.sleep(0)
+    flood = ["mosquitto_pub", "-p", str(mosquitto.port), "-q", "1", "-t", "commands", "-l"]
+    subprocess.run(flood, input=b"x\n" * 20, check=True)  # they gather meanwhile
+    while len(turns) < 20:
+        turn += 1
+        await asyncio.sleep(0)
+    assert len(set(turns)) == 20
+    await _end(running)
 
 
 async def test_a_message_arrives_with_its_properties(mosquitto: Mosquitto) -> None:

@@ -65,7 +65,7 @@ class Downstream:
             )
             return
         if not isinstance(message, Call):
-            self._forward(charger_id, message, retained=incoming.retain)
+            self._forward(charger_id, message, incoming)
         elif incoming.retain:
             self._report(charger_id, message, "retained", "Retained commands are refused.", asker)
         else:
@@ -97,13 +97,13 @@ class Downstream:
         self.command(charger_id, Call(new_id(), action, body), Asker(settled=settled))
         return await outcome
 
-    def _forward(self, charger_id: str, message: Message, *, retained: bool) -> None:
+    def _forward(self, charger_id: str, message: Message, incoming: Incoming) -> None:
         connection = self._roster.connection(charger_id)
-        if retained or connection is None or isinstance(message, Call):
-            reason = "it was retained" if retained else "the charger is not connected"
+        if incoming.retain or connection is None or isinstance(message, Call):
+            reason = "it was retained" if incoming.retain else "the charger is not connected"
             log.debug("%s: an answer from MQTT was dropped: %s", printable(charger_id), reason)
             return
-        connection.forward(message)
+        connection.forward(message, len(incoming.payload))
 
     def _report(
         self, charger_id: str, call: Call, reason: Reason, text: object, asker: Asker

@@ -6,7 +6,7 @@ import logging
 import secrets
 import socket
 import struct
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -49,7 +49,9 @@ log = logging.getLogger(__name__)
 SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
 BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
 LONGEST_LOGGED = 2048  # characters of a frame in the log
-FORWARD_LIMIT = 1024  # effects waiting beyond which answers from MQTT are dropped
+# Bytes that the process holds back for a charger; beyond it the next frame waits for it to read.
+UNREAD_LIMIT = 16 * 1024
+FORWARD_LIMIT = 32 * 1024  # bytes of answers from MQTT waiting; beyond it more are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,14 @@ class _Pong:
     data: bytes
 
 
-_Work = Effect | _Ping | _Pong
+@dataclass(frozen=True, slots=True)
+class _Forwarded:
+    """Let the next answer from MQTT have the room of one that has left."""
+
+    size: int
+
+
+_Work = Effect | _Ping | _Pong | _Forwarded
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,9 @@ class Connection:
         self._room = asyncio.Event()
         self._heard = asyncio.Event()
         self._finished = asyncio.Event()
+        self._forwarding = 0  # bytes
         self._ended = False
+        transport.set_write_buffer_limits(UNREAD_LIMIT)
         self._disowned = False
         self._deaf = False  # nothing is read, as too much waits
 
@@ -160,12 +171,14 @@ class Connection:
             effects += self.session.closed(now)
         self._perform_soon(effects)
 
-    def forward(self, message: CallResult | CallError | CallResultError | Send) -> None:
-        """Send what MQTT has for the charger and expects no outcome of."""
-        if self._work.qsize() >= FORWARD_LIMIT:
-            self._note("messages from MQTT are dropped: the charger does not read")
+    def forward(self, message: CallResult | CallError | CallResultError | Send, size: int) -> None:
+        """Send what MQTT has for the charger and expects no outcome of; `size` in bytes."""
+        if self._forwarding >= FORWARD_LIMIT:
+            self._note("an answer from MQTT is dropped: too many wait for the charger")
             return
-        self._perform_soon(self.session.forward(message, self._loop.time()))
+        self._forwarding += size
+        effects = self.session.forward(message, self._loop.time())
+        self._perform_soon([*effects, _Forwarded(size)])
 
     def tick(self, now: float) -> None:
         """Let time pass."""
@@ -280,7 +293,7 @@ class Connection:
             log.debug("%s %s: %s", printable(self.charger_id), entry.direction, shown)
         self._ports.seen(self, entry)
 
-    def _perform_soon(self, effects: list[Effect]) -> None:
+    def _perform_soon(self, effects: Sequence[_Work]) -> None:
         # Outcomes do not wait for a charger that reads slowly; everything else keeps its order.
         later: list[_Work] = []
         for effect in effects:
@@ -343,15 +356,24 @@ class Connection:
                 await self._write(self._websocket.ping())
             case _Pong():
                 await self._write(self._websocket.pong(effect.data))
+            case _Forwarded():
+                self._forwarding -= effect.size
 
     async def _transmit(self, message: Message) -> None:
+        frame = self._encoded(message)
+        if frame is not None:
+            await self._write(self._websocket.send_frame(frame, WSMsgType.TEXT))
+
+    def _encoded(self, message: Message) -> bytes | None:
+        """Return a message as the charger gets it, and show it; None if it cannot be sent."""
         try:
             text = encode(message)
+            frame = text.encode()
         except (ValueError, TypeError, RecursionError) as error:
             self._note(f"a message for the charger is no JSON: {error}")
-            return
+            return None
         self._show(self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message))
-        await self._write(self._websocket.send_str(text))
+        return frame
 
     async def _write(self, writing: Awaitable[object]) -> None:
         """Write to the socket; a charger that does not read is cut.

@@ -18,7 +18,7 @@ from ocpp_addon.ocpp.redaction import redacted, redacted_text
 from ocpp_addon.text import utc
 
 ENTRIES_LIMIT = 100  # frames kept of a charger
-BYTES_LIMIT = 128 * 1024  # characters kept of a charger's frames
+BYTES_LIMIT = 64 * 1024  # characters kept of a charger's frames
 LONGEST = 16 * 1024  # characters kept of one frame
 LONGEST_ACTION = 64  # characters kept of the action that an answer belongs to
 OPEN_LIMIT = 64  # Calls whose answer is awaited, for the latency

@@ -218,6 +218,7 @@ class Endpoint:
             compress=False,  # OCPP-J 1.6 5.1, and it costs 100 KiB a connection
             max_msg_size=LARGEST_MESSAGE + 1,
             timeout=1.0,
+            writer_limit=0,  # look after each frame whether the charger reads
         )
         if choice.spelling is not None:
             # aiohttp looks at the first line of several only.

@@ -55,3 +55,21 @@ async def test_whoever_we_do_not_read_is_not_dropped_for_silence(
         for number in range(8):
             assert (await charger.receive())[1] == str(number)
         assert one.gateway.roster.connection("CP1") is connection
+
+
+async def test_little_waits_for_a_charger_that_does_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stand(tmp_path) as one, wire(one.port):
+        connection = one.gateway.roster.connection("CP1")
+        assert connection is not None
+        data = "x" * 60_000
+        large = {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": data}}
+        async with asyncio.timeout(60):
+            while "an answer from MQTT is dropped" not in caplog.text:
+                await one.watch.publish("ocpp/cp/CP1/Reply/x", large)
+        for _ in range(20):
+            await one.watch.publish("ocpp/cp/CP1/Reply/x", large)
+        assert connection._forwarding < module.FORWARD_LIMIT + 2 * len(data)
+        buffered = connection._transport.get_write_buffer_size()
+        assert buffered < module.UNREAD_LIMIT + 2 * len(data)

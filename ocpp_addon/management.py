@@ -249,7 +249,7 @@ class Management:
         connection = self._roster.connection(charger_id)
         facts = self._home.charger(charger_id)
         known = charger_id in self._credentials
-        last_seen = self._roster.last_seen(charger_id)
+        last_seen, past = self._roster.last_seen(charger_id), self._roster.past(charger_id)
         return {
             "id": charger_id,
             "connected": connection is not None,
@@ -266,6 +266,8 @@ class Management:
             "password_presented": bool(connection.peer.secret) if connection else False,
             "connected_at": utc(connection.connected_at) if connection else None,
             "last_seen": utc(last_seen) if last_seen else None,
+            "last_disconnect": past
+            and {"at": utc(past.ended_at), "reason": past.reason, "count": past.ends},
             "connectors": [
                 self._connector(state)
                 for state in self._home.states.of(charger_id)

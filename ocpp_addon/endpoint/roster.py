@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from ocpp_addon.endpoint.connection import Connection
@@ -15,6 +16,16 @@ REMEMBERED_LIMIT = 2000  # chargers of which something is remembered
 _Value = TypeVar("_Value")
 
 
+@dataclass(frozen=True)
+class Past:
+    """What is remembered of a charger's last connection, and how many have ended."""
+
+    last_seen: datetime
+    ended_at: datetime
+    reason: str
+    ends: int
+
+
 class Roster:
     """Keep the one open connection of each charger."""
 
@@ -23,7 +34,7 @@ class Roster:
         self._credentials = credentials
         self._entering: Counter[str] = Counter()  # strangers, by id
         self._histories: dict[str, History] = {}
-        self._last_seen: dict[str, datetime] = {}
+        self._past: dict[str, Past] = {}
         self._heartbeats: dict[str, float] = {}
 
     def connection(self, charger_id: str) -> Connection | None:
@@ -37,7 +48,14 @@ class Roster:
     def last_seen(self, charger_id: str) -> datetime | None:
         """Return when something was last heard of a charger."""
         connection = self.connections.get(charger_id)
-        return connection.last_seen if connection else self._last_seen.get(charger_id)
+        if connection is not None:
+            return connection.last_seen
+        past = self._past.get(charger_id)
+        return past.last_seen if past else None
+
+    def past(self, charger_id: str) -> Past | None:
+        """Return how the last connection of a known charger ended, None if none did."""
+        return self._past.get(charger_id)
 
     def history(self, charger_id: str) -> History | None:
         """Return the last frames of a charger."""
@@ -93,7 +111,11 @@ class Roster:
         if self.connections.get(charger_id) is connection:
             del self.connections[charger_id]
         if charger_id in self._credentials:
-            _remember(self._last_seen, charger_id, connection.last_seen)
+            before = self._past.get(charger_id)
+            ends = before.ends + 1 if before else 1
+            now = datetime.now(UTC)
+            past = Past(connection.last_seen, now, connection.end_reason, ends)
+            _remember(self._past, charger_id, past)
             _remember(self._heartbeats, charger_id, connection.liveness.heartbeat_interval)
         elif charger_id not in self.connections:
             self._histories.pop(charger_id, None)
@@ -101,7 +123,7 @@ class Roster:
     def forget(self, charger_id: str) -> None:
         """Drop the connection of a charger and what is remembered of it."""
         self._histories.pop(charger_id, None)
-        self._last_seen.pop(charger_id, None)
+        self._past.pop(charger_id, None)
         self._heartbeats.pop(charger_id, None)
         connection = self.connections.get(charger_id)
         if connection is not None:

@@ -214,6 +214,24 @@ async def test_q27_calls_before_the_boot_was_accepted(tmp_path: Path, central_sy
         await command(one, charger)
 
 
+async def test_why_and_how_often_a_charger_was_lost_is_shown(tmp_path: Path) -> None:
+    async with stand(tmp_path) as one:
+        async with wire(one.port) as charger:
+            for _ in range(10):
+                await charger.send("hello")
+            assert await charger.expect_close() == 1008
+        await one.empty()
+        async with wire(one.port):
+            _, shown = await one.request("GET", "api/chargers/CP1")
+            assert (shown["connected"], shown["last_disconnect"]["count"]) == (True, 1)
+            assert shown["last_disconnect"]["reason"] == "10 unreadable messages in a row"
+        await one.empty()
+        _, shown = await one.request("GET", "api/chargers/CP1")
+        assert shown["last_disconnect"]["count"] == 2
+        assert shown["last_disconnect"]["reason"] == "the charger closed the connection"
+        assert shown["last_seen"] <= shown["last_disconnect"]["at"]
+
+
 async def test_q43_a_charger_that_hangs_up_when_its_start_is_answered_at_once(
     tmp_path: Path,
 ) -> None:

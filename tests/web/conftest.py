@@ -116,6 +116,11 @@ class FakeBackend:
             "password_presented": True,
             "connected_at": "2026-11-24T17:00:00.000Z",
             "last_seen": "2026-11-24T17:05:00.000Z",
+            "last_disconnect": {
+                "at": "2026-11-24T16:59:30.000Z",
+                "reason": "the charger has gone silent",
+                "count": 2,
+            },
             "connectors": [
                 {
                     "connector": 1,

@@ -160,6 +160,12 @@ async def test_a_charger_is_shown_with_its_last_sessions_alone(
     assert choice.limit == 10
 
 
+async def test_a_charger_is_shown_with_how_often_and_why_it_was_lost(reader: Reader) -> None:
+    page = await reader.open("/charger?id=RDAM%20123")
+    assert "2 times since the gateway started" in page.text
+    assert "the charger has gone silent" in page.text
+
+
 async def test_there_is_no_way_out_of_the_static_folder(browser: Browser) -> None:
     for name in ("..%2Fserver.py", "%2Fetc%2Fpasswd", "nothing"):
         assert (await browser.ask("GET", f"/static/{name}")).status == 404

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ocpp_addon.endpoint import handshake, identity
 from ocpp_addon.endpoint.credentials import Credentials
+from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.passwords import Busy, PasswordRecord, Passwords
 from ocpp_addon.endpoint.throttle import Throttle
 from ocpp_addon.errors import StorageError
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 ACCEPTED_LIMIT = 5000  # known chargers from which on no stranger becomes known by itself
 PENDING_LIMIT = 20  # chargers that wait for approval at the same time
+ODDITY_LINES = 2  # about the names of one charger in a window
+LINES_WINDOW = 60.0  # seconds
+NAMES_LIMIT = 1000  # chargers about whose names lines were written
 TURNED_AWAY_LIMIT = 1000  # ids that a person has refused
 RETRY_AFTER = "30"
 NEXT_PASSWORD = "next_password"  # setting: the record of a key that the charger has yet to use
@@ -79,6 +83,7 @@ class Admission:
         self._reserved = reserved
         self._pending = pending
         self._failures = Throttle(10, 60, 60)
+        self._lines = Lines(log, ODDITY_LINES, LINES_WINDOW, NAMES_LIMIT)
         self._turned_away: dict[str, None] = {}
 
     def turn_away(self, charger_id: str) -> None:
@@ -118,16 +123,15 @@ class Admission:
         if authenticated and charger_id not in self._credentials:  # forgotten meanwhile
             return await self._stranger(sent, credentials, broken)
         if charger_id != sent:
-            names = (printable(charger_id), printable(sent))
-            log.warning("%s connects as %s: its id is written in another case now", *names)
+            text = "%s connects as %s: its id is written in another case now"
+            self._warn(charger_id, text, sent)
         if credentials is not None and credentials.user not in (None, charger_id, sent):
-            log.warning(
-                "%s: its user name %s differs from its id",
-                printable(charger_id),
-                printable(credentials.user),
-            )
+            self._warn(charger_id, "%s: its user name %s differs from its id", credentials.user)
         secret = credentials.secret if credentials is not None else None
         return Admitted(charger_id, secret, authenticated, pending=False)
+
+    def _warn(self, charger_id: str, text: str, name: str | None) -> None:
+        self._lines.add(charger_id, logging.WARNING, text, printable(charger_id), printable(name))
 
     def _who(
         self, knock: Knock

@@ -218,6 +218,20 @@ async def test_an_id_may_change_its_case(
         assert "user name" not in caplog.text
 
 
+async def test_odd_names_do_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    credentials = await Credentials.load(tmp_path / "chargers.json")
+    async with Passwords(cost=4) as passwords:
+        admission = Admission(credentials, passwords, "ask", RESERVED, set)
+        await credentials.put("CP1", None)
+        for number in range(50):
+            odd = Knock("/ocpp/cp1", "127.0.0.1", (basic(f"user{number}", "x"),), None)
+            assert (await admission.decide(odd)).charger_id == "CP1"
+    assert "connects as cp1" in caplog.text and "its user name user0" in caplog.text
+    assert len(caplog.messages) == 3  # with one that says that more are left out
+
+
 async def test_who_is_only_called_alike_is_a_stranger(tmp_path: Path) -> None:
     credentials = await Credentials.load(tmp_path / "chargers.json")
     async with Passwords(cost=4) as passwords:

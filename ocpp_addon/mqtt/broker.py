@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterable
 
 import aiomqtt
@@ -32,6 +33,8 @@ _UNSUPPORTED_VERSION = frozenset({1, 0x84})
 _BAD_CREDENTIALS = frozenset({4, 5, 0x86, 0x87, 0x8C})
 _BAD_CLIENT_ID = frozenset({2, 0x85})
 _TAKEN_OVER = 0x8E
+
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 
 class Broker:
@@ -140,7 +143,7 @@ class Broker:
         except MqttConnectError as error:
             return self._refused(error, where, address.client_id)
         except (aiomqtt.MqttError, TimeoutError, ValueError) as error:
-            self._say(f"The broker {where} cannot be reached: {printable(error, 120)}.")
+            self._say(f"The broker {where} cannot be reached: {_why(error)}.")
             if link.reached:  # something is there, but it does not understand us
                 self._other_version()
             return 0.0
@@ -253,6 +256,11 @@ class Broker:
 
 def _drop(incoming: Incoming) -> None:
     """Take a message that nobody wants."""
+
+
+def _why(error: Exception) -> str:
+    """Return the reason of an error without the number that only programs know."""
+    return printable(_NUMBER.sub("", str(error)) or "no answer in time", 120)
 
 
 def is_refusal(code: int) -> bool:

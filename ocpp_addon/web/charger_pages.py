@@ -1,8 +1,7 @@
-"""The pages about one charger: its state, its messages, commands for it and its plots."""
+"""The pages about one charger: its state, its messages, and commands for it."""
 
-import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -12,28 +11,27 @@ from ocpp_addon.ocpp import jsontext
 from ocpp_addon.ocpp.messages import CallError, CallResult
 from ocpp_addon.ocpp.redaction import HIDDEN, redacted
 from ocpp_addon.text import printable, utc
-from ocpp_addon.web import call_form, calls, chart, frames
-from ocpp_addon.web.backend import Refused, Sample, SessionChoice
+from ocpp_addon.web import call_form, calls, frames
+from ocpp_addon.web.backend import Refused, SessionChoice
 from ocpp_addon.web.configuration import Configurations
 from ocpp_addon.web.guard import VISITOR
 from ocpp_addon.web.notices import Notice
+from ocpp_addon.web.plots import Plots
 from ocpp_addon.web.sessions import names_of
 from ocpp_addon.web.site import Form, Site, form_of, place
-from ocpp_addon.web.words import zone_of
 
 log = logging.getLogger(__name__)
 
 SESSIONS_SHOWN = 10
 FRAMES_SHOWN = 40  # at once, to keep the page small
-DAY = timedelta(days=1)
-PLOTS = {"power": "kW", "energy": "kWh"}
 
 
 class ChargerPages:
     """Serve them."""
 
-    def __init__(self, site: Site, configurations: Configurations) -> None:
+    def __init__(self, site: Site, plots: Plots, configurations: Configurations) -> None:
         self._site = site
+        self._plots = plots
         self._backend = site.backend
         self._configurations = configurations
 
@@ -45,7 +43,6 @@ class ChargerPages:
             web.get("/messages.jsonl", self.export),
             web.get("/call", self.call),
             web.post("/send", self.send),
-            web.get("/chart.svg", self.chart),
         ]
 
     async def charger(self, request: web.Request) -> web.Response:
@@ -53,7 +50,6 @@ class ChargerPages:
         charger_id = request.query.get("id", "")
         charger = self._site.charger(charger_id)
         choice = SessionChoice(charger=charger_id, limit=SESSIONS_SHOWN)
-        samples = await self._backend.samples(charger_id, datetime.now(UTC) - DAY, None)
         keys = self._configurations.keys(charger_id)
         return self._site.page(
             request,
@@ -64,7 +60,7 @@ class ChargerPages:
             sessions=await self._backend.sessions(choice),
             names=names_of(await self._backend.tags()),
             now=utc(datetime.now(UTC)),
-            plots={what: _in_words(_points(samples, what), what) for what in PLOTS if samples},
+            plots=await self._plots.of_today(charger_id),
             keys=keys,
             wanted=next((key for key in keys if key.name == request.query.get("key")), None),
             read_at=self._configurations.read_at(charger_id),
@@ -152,24 +148,6 @@ class ChargerPages:
         log.info("%s of %s by %s: %s", printable(action), printable(charger_id), who, told)
         return self._site.back(place("call", charger=charger_id, action=action), notice)
 
-    async def chart(self, request: web.Request) -> web.Response:
-        """Draw power or energy over a time, by default the last 24 hours."""
-        charger_id, what = request.query.get("charger", ""), request.query.get("what", "")
-        self._site.charger(charger_id)
-        if what not in PLOTS:
-            raise Refused("bad_plot", "There are plots of power and of energy.", 400)
-        ended = _moment(request, "until")
-        until = ended or datetime.now(UTC)
-        since = _moment(request, "since") or until - DAY
-        points = _points(await self._backend.samples(charger_id, since, ended), what)
-        zone, narrow = zone_of(request.query.get("offset")), "narrow" in request.query
-        drawn = await asyncio.to_thread(
-            chart.svg, PLOTS[what], points, since, until, zone=zone, narrow=narrow
-        )
-        # The style of the drawing is inline; as an image it runs nothing and loads nothing.
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(body=drawn, content_type="image/svg+xml", headers=headers)
-
     def _payload(self, charger_id: str, action: str, form: Form) -> dict[str, Any]:
         if "payload" in form:
             payload = _written(form["payload"])
@@ -202,33 +180,3 @@ def _written(text: str) -> dict[str, Any]:
 
 def _told(outcome: CallResult | CallError) -> dict[str, Any]:
     return outcome.payload if isinstance(outcome, CallResult) else outcome.details
-
-
-def _points(samples: list[Sample], what: str) -> list[chart.Point]:
-    """Return what is plotted, in thousands: power, or energy since the first sample."""
-    values = [(one.at, one.power if what == "power" else one.energy) for one in samples]
-    known = [(at, value / 1000) for at, value in values if value is not None]
-    first = known[0][1] if known and what == "energy" else 0
-    return [(at, round(value - first, 3)) for at, value in known]
-
-
-def _in_words(points: list[chart.Point], what: str) -> str:
-    if not points:
-        return "no samples yet"
-    now, most = points[-1][1], max(value for _, value in points)
-    if what == "energy":
-        return f"{now:.2f} kWh"
-    return f"now {now:.2f} kW, at most {most:.2f} kW"
-
-
-def _moment(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        moment: datetime | None = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not 2000 <= moment.year < 9999:  # room for zones and a day before
-        raise Refused("bad_time", f"{name}: a time is expected.", 400)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -20,6 +20,7 @@ from ocpp_addon.web.guard import INGRESS_PEER, READS, VISITOR, Guard, is_form
 from ocpp_addon.web.live import Live
 from ocpp_addon.web.logins import Logins
 from ocpp_addon.web.pages import Pages
+from ocpp_addon.web.plots import Plots
 from ocpp_addon.web.renderer import Renderer
 from ocpp_addon.web.sign_in import SignIn
 from ocpp_addon.web.site import Site, is_page
@@ -63,10 +64,12 @@ class WebServer:
         self._guard = Guard(ingress, logins, ingress_peer, host)
         self._live = Live(backend, views(renderer, backend), configurations.heed)
         self._site = Site(backend, logins, self._live, renderer)
+        plots = Plots(self._site)
         self._parts = (
             Api(backend),
             Pages(self._site),
-            ChargerPages(self._site, configurations),
+            ChargerPages(self._site, plots, configurations),
+            plots,
             Actions(self._site, configurations),
             SignIn(self._site),
         )

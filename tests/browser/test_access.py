@@ -23,35 +23,64 @@ async def settled(page: Page) -> None:
     await page.evaluate(OPEN)
 
 
+async def serious(page: Page, name: str) -> list[tuple[str, str, str]]:
+    """Return what axe finds on a page that matters."""
+    result = await Axe().run(page)
+    return [
+        (name, finding["id"], finding["nodes"][0]["html"])
+        for finding in result.response["violations"]
+        if finding["impact"] in SERIOUS
+    ]
+
+
+async def read_configuration(home: Home, page: Page) -> None:
+    """Show what only a person's wish shows: a configuration, and the notice of a form."""
+    await page.goto(f"{home.url}charger?id=garage")
+    await page.get_by_role("button", name="Read all from the charger").click()
+    await expect(page.locator(".keys")).to_contain_text("HeartbeatInterval")
+    await settled(page)
+
+
+async def widths(page: Page, name: str) -> None:
+    """Hold a page against any width."""
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 800})
+        wide = await page.evaluate("document.scrollingElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} pixels wide at {width}"
+
+
 async def test_axe_finds_nothing_serious(home: Home) -> None:
     found = []
+    page = await home.open()
+    for path in ("", "connect", "sessions", "tags"):  # nothing is there yet
+        await page.goto(home.url + path)
+        await settled(page)
+        found += await serious(page, f"empty {path}")
     async with lived_in(home):
         for scheme in ("light", "dark"):
             page = await home.open(color_scheme=scheme)
             for name, path in PAGES.items():
                 await page.goto(home.url + path)
                 await settled(page)
-                result = await Axe().run(page)
-                found += [
-                    (scheme, name, finding["id"], finding["nodes"][0]["html"])
-                    for finding in result.response["violations"]
-                    if finding["impact"] in SERIOUS
-                ]
+                found += await serious(page, f"{scheme} {name}")
+            await read_configuration(home, page)
+            found += await serious(page, f"{scheme} configuration")
     assert found == []
     # The page that is not there is one of them.
     home.faults = [fault for fault in home.faults if "404" not in fault]
 
 
 async def test_pages_fit_into_any_width(home: Home) -> None:
+    page = await home.open()
+    await settled(page)
+    await widths(page, "nothing yet")
     async with lived_in(home):
-        page = await home.open()
         for name, path in PAGES.items():
             await page.goto(home.url + path)
             await settled(page)
-            for width in WIDTHS:
-                await page.set_viewport_size({"width": width, "height": 800})
-                wide = await page.evaluate("document.scrollingElement.scrollWidth")
-                assert wide <= width, f"{name} is {wide} pixels wide at {width}"
+            await widths(page, name)
+        await read_configuration(home, page)
+        await widths(page, "configuration")
     home.faults = [fault for fault in home.faults if "404" not in fault]
 
 

@@ -306,6 +306,7 @@ async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     broker = make_broker(free_port())
     running = asyncio.create_task(broker.run())
     await until(lambda: "cannot be reached" in (broker.problem or ""))
+    assert (broker.problem or "").endswith(" cannot be reached: Connection refused.")
     await asyncio.sleep(2)
     assert len([text for text in caplog.messages if "cannot be reached" in text]) == 1
     await _end(running)

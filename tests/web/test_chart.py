@@ -78,6 +78,19 @@ def test_the_import_system_is_left_alone() -> None:
     assert not [one for one in sys.meta_path if "pygal" in type(one).__module__]
 
 
+async def test_plots_are_told_in_words(browser: Browser, backend: FakeBackend) -> None:
+    now = datetime.now(UTC)
+    url = f"{browser.base}/charger?id=RDAM%20123"
+    for last, told in ((7360, "now 7.36 kW, at most 11.04 kW"), (None, ">at most 11.04 kW")):
+        backend.measured = [
+            Sample(now - timedelta(hours=1), 11040, 100_000),
+            Sample(now, last, 103_000),
+        ]
+        async with browser.session.get(url, headers={"Accept": "text/html"}) as response:
+            text = await response.text()
+        assert told in text and ">3.00 kWh<" in text
+
+
 async def test_plots_are_served(browser: Browser, backend: FakeBackend) -> None:
     now = datetime.now(UTC)
     backend.measured = [

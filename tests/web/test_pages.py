@@ -377,6 +377,7 @@ async def test_signing_in_and_out(serve: Serve, browse: Browse) -> None:
         assert (response.status, response.headers["Location"]) == (303, "sign-in")
     async with browser.session.get(f"{browser.base}/sign-in", headers=HTML) as response:
         page = Seen(await response.text())
+    assert not list(page.all("nav"))  # it leads nowhere yet
     token = next(one["value"] for one in page.all("input") if one.get("name") == "form_token")
     for word, status in (("wrong", 401), ("correct-horse", 303)):
         form = {"form_token": token, "token": word}

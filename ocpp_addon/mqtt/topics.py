@@ -1,13 +1,13 @@
-"""Topic templates: rendered for a message, matched back to a charger, and kept from overlapping."""
+"""Every topic of a gateway: of a message, back to its charger, and none that goes in circles."""
 
 import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from ocpp_addon.config import TopicSettings
 from ocpp_addon.errors import OptionsError
+from ocpp_addon.mqtt.template import BREAKS_TOPICS, LONGEST_VARIABLE, Template, escape
 from ocpp_addon.ocpp.messages import (
     MESSAGE_TYPES,
     Call,
@@ -24,46 +24,23 @@ SET_TOPIC = "ocpp/set/${cid}/+/+"  # commands of entities
 
 ONLINE, OFFLINE = b"online", b"offline"  # of a charger's presence, of a gateway's and of births
 
-LONGEST_VARIABLE = 64  # characters of ${action} and ${id} in a topic
 CACHE_LIMIT = 8192  # rendered topics kept
 UNKNOWN_ACTION = "unknown"  # stands for ${action} where a result belongs to no known command
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-_CUT_ESCAPE = re.compile(r"%.?\Z")
-_BREAKS_TOPICS = frozenset({"Cc", "Cs", "Cn"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A template with its constant variables filled in."""
-
-    option: str
-    text: str
-
-    def render(self, variables: dict[str, str]) -> str:
-        return _VARIABLE.sub(lambda found: variables[found[1]], self.text)
-
-    @property
-    def uses_id(self) -> bool:
-        return "${id}" in self.text
-
-    def levels(self) -> list[str]:
-        return self.text.split("/")
 
 
 class Topics:
     """Know every topic of this gateway; OptionsError if the templates contradict each other."""
 
     def __init__(self, settings: TopicSettings, gateway: str, discovery_prefix: str) -> None:
-        def template(option: str, text: str) -> _Template:
+        def template(option: str, text: str) -> Template:
             known = {"${clientid}": "${cid}", "${gateway}": gateway}
             for variable, value in known.items():
                 text = text.replace(variable, value)
-            return _Template(f"topics.{option}", text)
+            return Template(f"topics.{option}", text)
 
         self._upstream = template("upstream", settings.upstream)
         self._overrides = {
-            action: template("upstream_overrides", topic.replace("${action}", _escape(action)))
+            action: template("upstream_overrides", topic.replace("${action}", escape(action)))
             for action, topic in settings.upstream_overrides.items()
         }
         self._reply = template("reply", settings.reply)
@@ -73,10 +50,10 @@ class Topics:
         self._presence = template("presence", settings.presence)
         self._gateway = template("gateway", settings.gateway)
         self._downstream = [template("downstream", text) for text in settings.downstream]
-        self._state = _Template("ocpp/state", STATE_TOPIC)
-        self._event = _Template("ocpp/state", EVENT_TOPIC)
-        self._set = _Template("ocpp/set", SET_TOPIC)
-        self._discovery = _Template("discovery_prefix", f"{discovery_prefix}/device/+/config")
+        self._state = Template("ocpp/state", STATE_TOPIC)
+        self._event = Template("ocpp/state", EVENT_TOPIC)
+        self._set = Template("ocpp/set", SET_TOPIC)
+        self._discovery = Template("discovery_prefix", f"{discovery_prefix}/device/+/config")
         self._discovery_prefix = discovery_prefix
         self._cache: dict[tuple[str, str, str, int], str] = {}
         published = [
@@ -90,17 +67,15 @@ class Topics:
             self._gateway,
         ]
         every = [*published, *self._downstream, self._state, self._set]
-        self.literals = frozenset(
-            level for one in every for level in one.levels() if level and not _is_wild(level)
-        )
+        self.literals = frozenset(level for one in every for level in one.literals())
         self._refuse_overlaps([*published, self._state, self._event, self._discovery])
         self._refuse_twice()
-        self._matchers = [_matcher(one) for one in self._downstream]
-        self._set_matcher = _matcher(self._set)
+        self._matchers = [one.matcher() for one in self._downstream]
+        self._set_matcher = self._set.matcher()
         self._ours = [
-            _matcher(one) for one in (*self._downstream, self._state, self._event, self._set)
+            one.matcher() for one in (*self._downstream, self._state, self._event, self._set)
         ]
-        self._ours.append(_matcher(self._presence))
+        self._ours.append(self._presence.matcher())
 
     @property
     def gateway(self) -> str:
@@ -169,7 +144,7 @@ class Topics:
         template = self._downstream[0]
         *front, last = template.render({"cid": charger_id}).split("/")
         words = {"+": "Call", "#": "Call"}
-        last = _escape(action) if last in words else last
+        last = escape(action) if last in words else last
         return "/".join([*(words.get(level, level) for level in front), last])
 
     def charger(self, topic: str, known: Callable[[str], bool]) -> str | None:
@@ -190,14 +165,14 @@ class Topics:
             bool(topic)
             and len(topic.encode("utf-8", "replace")) <= 1024
             and not any(character in "+#$" for character in topic)
-            and not any(unicodedata.category(character) in _BREAKS_TOPICS for character in topic)
+            and not any(unicodedata.category(character) in BREAKS_TOPICS for character in topic)
             and not any(matcher.fullmatch(topic) for matcher in self._ours)
             and topic != self.gateway
             and not topic.startswith(f"{self._discovery_prefix}/")
         )
 
     def _render(
-        self, template: _Template, charger_id: str, message: Message, action: str | None
+        self, template: Template, charger_id: str, message: Message, action: str | None
     ) -> str:
         name = message.action if isinstance(message, Call | Send) else action or UNKNOWN_ACTION
         type_ = MESSAGE_TYPES[type(message)]
@@ -207,8 +182,8 @@ class Topics:
             return topic
         variables = {
             "cid": charger_id,
-            "action": _escape(name),
-            "id": _escape(str(message.unique_id)),
+            "action": escape(name),
+            "id": escape(str(message.unique_id)),
             "type": str(type_),
         }
         topic = template.render(variables)
@@ -218,10 +193,10 @@ class Topics:
             self._cache[key] = topic
         return topic
 
-    def _refuse_overlaps(self, published: Iterable[_Template]) -> None:
+    def _refuse_overlaps(self, published: Iterable[Template]) -> None:
         for topic in published:
             for wanted in (*self._downstream, self._set):
-                if self._can_match(wanted.levels(), topic.levels()):
+                if wanted.can_match(topic):
                     raise OptionsError(
                         f"{topic.option}: its topic `{topic.text}` could match the filter"
                         f" `{wanted.text}` of {wanted.option}, and go in circles."
@@ -230,61 +205,11 @@ class Topics:
     def _refuse_twice(self) -> None:
         # A broker may send a message once for each filter that it matches, and none is marked.
         for one, other in itertools.combinations((*self._downstream, self._set), 2):
-            if self._can_match(one.levels(), other.levels()):
+            if one.can_match(other):
                 raise OptionsError(
                     f"{one.option}: its filter `{one.text}` and `{other.text}` of {other.option}"
                     " could match the same topic, and a command would be executed twice."
                 )
-
-    def _can_match(self, wanted: list[str], topic: list[str]) -> bool:
-        if "#" in (*wanted[:1], *topic[:1]):
-            return True
-        if not wanted or not topic:
-            return wanted == topic
-        return self._level_can_match(wanted[0], topic[0]) and self._can_match(wanted[1:], topic[1:])
-
-    def _level_can_match(self, wanted: str, level: str) -> bool:
-        if wanted == "+" or level == "+":
-            return True
-        if not _is_wild(wanted):
-            return wanted == level if not _is_wild(level) else _pattern(level, wanted)
-        # No charger may be called like a literal level, so ${cid} alone never matches one.
-        if not _is_wild(level):
-            return wanted != "${cid}" and _pattern(wanted, level)
-        return True
-
-
-def _is_wild(level: str) -> bool:
-    return "${" in level or level in ("+", "#")
-
-
-def _pattern(level: str, text: str) -> bool:
-    parts = _VARIABLE.split(level)[::2]
-    return re.fullmatch(".+".join(map(re.escape, parts)), text) is not None
-
-
-def _matcher(template: _Template) -> re.Pattern[str]:
-    """Compile a filter template; its group `cid` is the charger."""
-    pattern, named, rest = [], False, ""
-    levels = template.levels()
-    if levels[-1] == "#":
-        levels.pop()
-        rest = "(?:/.*)?"  # MQTT 5 4.7.1.2: the level before # alone matches, too
-    for level in levels:
-        if level == "+":
-            pattern.append("[^/]*")
-            continue
-        text = ""
-        for index, part in enumerate(_VARIABLE.split(level)):
-            if index % 2 == 0:
-                text += re.escape(part)
-            elif part == "cid":
-                text += "(?P=cid)" if named else "(?P<cid>[^/]+)"
-                named = True
-            else:
-                text += "[^/]+"
-        pattern.append(text)
-    return re.compile("/".join(pattern) + rest, re.DOTALL)
 
 
 def _first_known(
@@ -295,16 +220,3 @@ def _first_known(
         if found is not None and known(found["cid"]):
             return found["cid"]
     return None
-
-
-def _escape(text: str) -> str:
-    """Percent-encode what would break a topic, and cut, but through no escape."""
-    if text.isalnum() and len(text) <= LONGEST_VARIABLE:
-        return text
-    escaped = "".join(
-        "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
-        if character in "/+#%$" or unicodedata.category(character) in _BREAKS_TOPICS
-        else character
-        for character in text[:LONGEST_VARIABLE]
-    )
-    return _CUT_ESCAPE.sub("", escaped[:LONGEST_VARIABLE])

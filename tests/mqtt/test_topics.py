@@ -7,7 +7,8 @@ import pytest
 
 from ocpp_addon.config import TopicSettings
 from ocpp_addon.errors import OptionsError
-from ocpp_addon.mqtt.topics import LONGEST_VARIABLE, Topics
+from ocpp_addon.mqtt.template import LONGEST_VARIABLE
+from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Send
 
 

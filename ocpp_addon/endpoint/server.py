@@ -40,6 +40,7 @@ TICK = 0.25  # seconds: how exact time-outs are
 FROZEN_AFTER = 5.0  # seconds between ticks that tell of a host that stood still
 CHARGER_LINES = 5  # lines of the log about one charger in a minute
 REFUSAL_LINES = 15  # and about whoever is refused
+STRANGER_LINES = 15  # and about all that wait for approval
 LINES_WINDOW = 60.0
 
 
@@ -78,6 +79,7 @@ class Endpoint:
         self._validate = validate
         self._ports = ports
         self._lines = Lines(log, CHARGER_LINES, LINES_WINDOW, REMEMBERED_LIMIT)
+        self._stranger_lines = Lines(log, STRANGER_LINES, LINES_WINDOW, 1, "Strangers")
         self._refusal_lines = Lines(log, REFUSAL_LINES, LINES_WINDOW, 1)
         self._arrivals, self._farewells = Turnstile(), Turnstile()
         self._servers: list[asyncio.Server] = []
@@ -271,7 +273,7 @@ class Endpoint:
                 asyncio.get_running_loop().time(),
             ),
             self._roster.history_for(charger_id),
-            self._lines,
+            self._stranger_lines if pending else self._lines,
             self._ports,
             self._farewells,
         )
@@ -280,7 +282,8 @@ class Endpoint:
 
     async def _converse(self, connection: Connection) -> None:
         whom = connection.charger_id
-        self._lines.add(
+        lines = self._stranger_lines if connection.session.pending else self._lines
+        lines.add(
             whom,
             logging.INFO,
             "%s connected from %s with OCPP %s%s",
@@ -294,7 +297,7 @@ class Endpoint:
         finally:
             self._roster.leave(connection)
             text = "%s disconnected: %s"
-            self._lines.add(whom, logging.INFO, text, printable(whom), connection.end_reason)
+            lines.add(whom, logging.INFO, text, printable(whom), connection.end_reason)
 
     async def _dismiss(
         self,

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -533,6 +534,21 @@ async def test_a_charger_paired_without_password_has_none(tmp_path: Path) -> Non
             assert (await charger.receive())[2] == "TriggerMessage"
         async with one.run(unknown_chargers="refuse"):
             assert await status_of(one, "CP1") == 101
+
+
+async def test_strangers_under_ever_new_names_do_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with stand(tmp_path, unknown_chargers="ask") as one:
+        for number in range(30):
+            async with wire(one.port, f"/ocpp/S{number}") as stranger:
+                await stranger.send("hello")
+                await stranger.send('[2,"1","Heartbeat",{}]')
+                await stranger.expect_text()
+            await one.empty()
+        lines = [text for text in caplog.messages if text.startswith("S")]
+        assert lines[0].startswith("S0 connected from") and len(lines) < 20
 
 
 async def test_of_a_waiting_charger_the_first_two_hundred_messages_are_kept(tmp_path: Path) -> None:

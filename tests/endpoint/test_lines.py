@@ -24,6 +24,15 @@ async def test_a_few_lines_about_somebody_and_then_one_that_more_are_left_out(
     ]
 
 
+async def test_new_names_bring_no_new_lines_where_all_are_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = Lines(logging.getLogger("x"), 2, 60, 1, "Strangers")
+    for number in range(100):
+        lines.add(f"CP{number}", logging.WARNING, "line %d", number)
+    assert caplog.messages == ["line 0", "line 1", "Strangers: more lines are left out for 60 s"]
+
+
 async def test_after_the_window_there_are_lines_again(caplog: pytest.LogCaptureFixture) -> None:
     lines = Lines(logging.getLogger("x"), 1, 0, 10)
     for number in range(2):

@@ -17,7 +17,7 @@ async def test_a_lost_connection_is_freed_without_a_search(tmp_path: Path) -> No
             async with wire(one.port) as charger:
                 await charger.send(b'[2,"1","Heartbeat",{}]')
                 await charger.receive()
-                websocket = weakref.ref(one.gateway.roster.connections["CP1"]._websocket)
+                websocket = weakref.ref(one.gateway.roster.connections["CP1"]._channel._websocket)
                 assert websocket() is not None
             await until(lambda: one.gateway.roster.connection("CP1") is None)
             await until(lambda: websocket() is None)

@@ -1,17 +1,14 @@
-"""One charger's WebSocket: frames into its session, the session's effects out, in order."""
+"""One charger's connection: frames into its session, the session's effects out, in order."""
 
 import asyncio
 import contextlib
 import logging
 import secrets
-import socket
-import struct
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from aiohttp import WSMsgType, web
-
+from ocpp_addon.endpoint.channel import Channel, Ended, Pinged, Ponged
 from ocpp_addon.endpoint.history import Entry, History
 from ocpp_addon.endpoint.lines import Lines
 from ocpp_addon.endpoint.liveness import Liveness
@@ -46,11 +43,8 @@ from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
 
-SEND_TIMEOUT = 10.0  # seconds that a charger may leave a frame unread; then it is cut
 BACKLOG_LIMIT = 64  # frames whose effects wait; beyond it nothing more is read from the charger
 LONGEST_LOGGED = 2048  # characters of a frame in the log
-# Bytes that the process holds back for a charger; beyond it the next frame waits for it to read.
-UNREAD_LIMIT = 16 * 1024
 FORWARD_LIMIT = 32 * 1024  # bytes of answers from MQTT waiting; beyond it more are dropped
 
 
@@ -60,20 +54,13 @@ class _Ping:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pong:
-    """Answer a WebSocket ping."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class _Forwarded:
     """Let the next answer from MQTT have the room of one that has left."""
 
     size: int
 
 
-_Work = Effect | _Ping | _Pong | _Forwarded
+_Work = Effect | _Ping | Pinged | _Forwarded
 
 
 @dataclass(frozen=True)
@@ -90,15 +77,14 @@ class Peer:
 class Connection:
     """Read frames in one task and perform effects in another, the only one that writes.
 
-    The reader must always be back at the socket soon, since aiohttp handles pings only there;
-    when too many effects wait, it stops reading, and TCP slows the charger down.
+    The reader must always be back at the channel soon, where pings arrive; when too many effects
+    wait, it stops reading, and TCP slows the charger down.
     """
 
     def __init__(
         self,
         peer: Peer,
-        websocket: web.WebSocketResponse,
-        transport: asyncio.Transport,
+        channel: Channel,
         session: Session,
         liveness: Liveness,
         history: History,
@@ -116,8 +102,7 @@ class Connection:
         self.last_seen = self.connected_at
         self.end_reason = "the charger closed the connection"
         self.hung_up = False  # without a Close frame
-        self._websocket = websocket
-        self._transport = transport
+        self._channel = channel
         self._ports = ports
         self._farewells = farewells
         self._loop = asyncio.get_running_loop()
@@ -128,7 +113,6 @@ class Connection:
         self._finished = asyncio.Event()
         self._forwarding = 0  # bytes
         self._ended = False
-        transport.set_write_buffer_limits(UNREAD_LIMIT)
         self._disowned = False
         self._deaf = False  # nothing is read, as too much waits
 
@@ -157,7 +141,7 @@ class Connection:
                     self._end()
                     self._work.put_nowait(None)
         finally:
-            _untie(self._websocket.exception())
+            self._channel.untie()
             self._settle_the_rest()
             await self._ports.closed(self)
             self._finished.set()
@@ -189,7 +173,8 @@ class Connection:
         if due == "ping":
             self._work.put_nowait([_Ping()])
         elif due == "gone":
-            self._cut("the charger has gone silent")
+            self._channel.cut()
+            self.abort("the charger has gone silent")
 
     async def is_alive(self, patience: float) -> bool:
         """Ping the charger and tell whether anything comes back within `patience` seconds."""
@@ -209,7 +194,7 @@ class Connection:
         if not self._ended:
             self.end_reason = reason
         self._end()
-        self._transport.abort()
+        self._channel.abort()
 
     def disown(self, reason: str) -> None:
         """Drop the connection, and what the charger has said and was not answered yet."""
@@ -235,14 +220,6 @@ class Connection:
                 if isinstance(effect, Settle):
                     self._ports.settle(self, effect)
 
-    def _cut(self, reason: str) -> None:
-        """Drop the connection to a charger that takes nothing, and what the kernel has for it."""
-        end = self._transport.get_extra_info("socket")
-        if end is not None:
-            with contextlib.suppress(OSError):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort(reason)
-
     def _end(self) -> None:
         """Report what can no longer be answered, at once and only once."""
         if not self._ended:
@@ -252,24 +229,21 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            message = await self._websocket.receive()
+            frame = await self._channel.receive()
             now = self._loop.time()
-            kind = message.type
-            if kind is WSMsgType.TEXT:
-                self._receive(message.data, now)
-            elif kind is WSMsgType.BINARY:
-                # Against the specification, but some chargers send text so.
-                self._receive(message.data.decode("utf-8", "replace"), now)
-            elif kind is WSMsgType.PING:
-                self.liveness.heard(now)
-                self._work.put_nowait([_Pong(bytes(message.data))])
-            elif kind is WSMsgType.PONG:
-                self.liveness.ponged(now)
-            else:
-                self.hung_up = kind is WSMsgType.CLOSED and not self._ended
-                if kind is WSMsgType.ERROR:
-                    self.end_reason = f"a WebSocket error: {printable(message.data, 120)}"
-                return
+            match frame:
+                case str():
+                    self._receive(frame, now)
+                case Pinged():
+                    self.liveness.heard(now)
+                    self._work.put_nowait([frame])
+                case Ponged():
+                    self.liveness.ponged(now)
+                case Ended():
+                    self.hung_up = frame.hung_up and not self._ended
+                    if frame.reason is not None and not self._ended:
+                        self.end_reason = frame.reason
+                    return
             self.last_seen = datetime.now(UTC)
             self._heard.set()
             if self._work.qsize() > BACKLOG_LIMIT and not self._ended:
@@ -349,20 +323,18 @@ class Connection:
                 self._note(effect.text)
             case Close():
                 self.end_reason = effect.reason
-                reason = effect.reason.encode()[:120]
-                closing = self._websocket.close(code=effect.code, message=reason, drain=False)
-                await self._write(closing)
+                await self._channel.close(effect.code, effect.reason)
             case _Ping():
-                await self._write(self._websocket.ping())
-            case _Pong():
-                await self._write(self._websocket.pong(effect.data))
+                await self._channel.ping()
+            case Pinged():
+                await self._channel.pong(effect.data)
             case _Forwarded():
                 self._forwarding -= effect.size
 
     async def _transmit(self, message: Message) -> None:
         frame = self._encoded(message)
         if frame is not None:
-            await self._write(self._websocket.send_frame(frame, WSMsgType.TEXT))
+            await self._channel.send(frame)
 
     def _encoded(self, message: Message) -> bytes | None:
         """Return a message as the charger gets it, and show it; None if it cannot be sent."""
@@ -375,19 +347,6 @@ class Connection:
         self._show(self.history.add(datetime.now(UTC), self._loop.time(), "sent", text, message))
         return frame
 
-    async def _write(self, writing: Awaitable[object]) -> None:
-        """Write to the socket; a charger that does not read is cut.
-
-        The write itself is never cancelled: aiohttp would cancel others that wait with it.
-        """
-        cut = self._loop.call_later(SEND_TIMEOUT, self._cut, "the charger does not read")
-        try:
-            await writing
-        except (ConnectionError, RuntimeError):
-            pass  # the connection has ended: the reader sees it too
-        finally:
-            cut.cancel()
-
     def _note(self, text: str) -> None:
         self._lines.add(
             self.charger_id,
@@ -396,13 +355,3 @@ class Connection:
             printable(self.charger_id),
             printable(text, 200),
         )
-
-
-def _untie(error: BaseException | None) -> None:
-    """Free what the end of a WebSocket holds: frames that hold the socket, which holds the error.
-
-    Only the garbage collector would undo such a ring, and everything stops while it looks for it.
-    """
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__context__

@@ -18,6 +18,7 @@ from ocpp_addon.endpoint.admission import (
     Refusal,
 )
 from ocpp_addon.endpoint.attempts import Attempts
+from ocpp_addon.endpoint.channel import Channel
 from ocpp_addon.endpoint.connection import Connection, Peer
 from ocpp_addon.endpoint.credentials import Credentials
 from ocpp_addon.endpoint.lines import Lines
@@ -264,8 +265,7 @@ class Endpoint:
         settings = self._settings
         connection = Connection(
             Peer(charger_id, address, choice.offered, admitted.secret, admitted.authenticated),
-            websocket,
-            transport,
+            Channel(websocket, transport),
             Session(version, settings.policy, self._validate, pending=pending),
             Liveness(
                 settings.ping_interval,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ocpp_addon.bridge import Bridge
+from ocpp_addon.endpoint import channel, server
 from ocpp_addon.endpoint import connection as module
-from ocpp_addon.endpoint import server
 from tests.support.stand import stand
 from tests.support.wire import PING, PONG, wire
 
@@ -71,5 +71,5 @@ async def test_little_waits_for_a_charger_that_does_not_read(
         for _ in range(20):
             await one.watch.publish("ocpp/cp/CP1/Reply/x", large)
         assert connection._forwarding < module.FORWARD_LIMIT + 2 * len(data)
-        buffered = connection._transport.get_write_buffer_size()
-        assert buffered < module.UNREAD_LIMIT + 2 * len(data)
+        buffered = connection._channel._transport.get_write_buffer_size()
+        assert buffered < channel.UNREAD_LIMIT + 2 * len(data)

@@ -57,7 +57,10 @@ class Energy:
     def end(self, stop: int, at: datetime, transaction: object) -> None:
         """Take the reading at the end of a session, in Wh by its definition."""
         starts = [float(self.start)] if self.start else []
-        means = meaning(stop, "wh", self.register.raw, starts, self.meaning)
+        last = self.register.raw
+        means = meaning(stop, "wh", last, starts, self.meaning)
+        if last is not None and means.scale != 1 and not means.fits(stop, last):
+            means = AS_SAID  # a long session: the scale is that of other readings
         self._count(means.wh(stop), at, transaction, surely=True)
 
     def heed_clock(self, now: datetime) -> None:

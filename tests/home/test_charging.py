@@ -138,6 +138,17 @@ async def test_wh_that_are_called_kwh_are_found_out_by_the_start(charger: Charge
     assert (await record(charger)).energy == 300
 
 
+@pytest.mark.parametrize("reading", [{"value": "604213", "unit": "kWh"}, {"value": "604.213"}])
+async def test_a_long_session_counts_although_other_readings_have_a_wrong_unit(
+    charger: Charger, reading: dict[str, str]
+) -> None:
+    await charge(charger, [reading], start=604_100, stop=604_400)
+    identity = await charger.start(meterStart=604_400)
+    charger.wait(5 * 3600)
+    await charger.stop(identity, meterStop=644_400)
+    assert (charger.state()["energy"], charger.state()["session_energy"]) == (644.4, 40)
+
+
 async def test_another_meter_is_believed_once_it_is_sure(charger: Charger) -> None:
     await charge(charger, [50_100], start=50_000, stop=50_200)
     for reading in (900_000, 900_010, 900_020, 900_030, 900_040):

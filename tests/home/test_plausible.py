@@ -95,14 +95,28 @@ class Truth:
 
 
 Act = Callable[[], Awaitable[Any]]
+Write = Callable[[int], dict[str, str]]  # of Wh, in OCPP 1.6
+
+
+def wh(register: int) -> dict[str, str]:
+    return {"value": str(register)}
+
+
+def kwh_without_unit(register: int) -> dict[str, str]:
+    return {"value": f"{register / 1000:.3f}"}
+
+
+def wh_that_are_called_kwh(register: int) -> dict[str, str]:
+    return {"value": str(register), "unit": "kWh"}
 
 
 class Day:
     """A charger whose connectors know nothing of each other."""
 
-    def __init__(self, database: Database, version: Version) -> None:
+    def __init__(self, database: Database, version: Version, write: Write) -> None:
         self.database = database
         self.version = version
+        self.write = write
         self._acts: list[tuple[datetime, int, Act]] = []
 
     async def open(self, now: datetime = NOW) -> None:
@@ -164,8 +178,7 @@ class Day:
             ids.append(await self.charger.start(number, meterStart=register, timestamp=stamp))
 
         def values(at: datetime) -> Act:
-            value = {"value": str(truth.register(at))}
-            sample = {"timestamp": utc(at), "sampledValue": [value]}
+            sample = {"timestamp": utc(at), "sampledValue": [self.write(truth.register(at))]}
             told = {"connectorId": number, "meterValue": [sample]}
             return lambda: self.charger.say("MeterValues", told | {"transactionId": ids[0]})
 
@@ -248,6 +261,10 @@ class Day:
             assert state["id_tag"] == "card"
 
 
+# Whether a register starts anew with each session, which is told from a wrong unit by its start.
+METERS = [(True, wh), (False, wh), (False, kwh_without_unit), (False, wh_that_are_called_kwh)]
+
+
 def _truths(visits: list[Visit], *, resets: bool) -> list[Truth]:
     """Let the cars come one after the other to each connector."""
     free = dict.fromkeys((1, 2), NOW)
@@ -269,13 +286,21 @@ def _truths(visits: list[Visit], *, resets: bool) -> list[Truth]:
     max_examples=60,
     deadline=None,
 )
-@given(visits=st.lists(VISITS, min_size=1, max_size=6), resets=st.booleans())
+@given(
+    visits=st.lists(VISITS, min_size=1, max_size=6),
+    meter=st.sampled_from(METERS),
+)
 def test_each_session_is_told_as_it_was(
-    tmp_path_factory: pytest.TempPathFactory, version: Version, visits: list[Visit], resets: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    version: Version,
+    visits: list[Visit],
+    meter: tuple[bool, Write],
 ) -> None:
+    resets, write = meter
+
     async def live(path: Path) -> None:
         database = await Database.open(path / "gateway.db", CentralSystem.TABLES)
-        day, truths = Day(database, version), _truths(visits, resets=resets)
+        day, truths = Day(database, version, write), _truths(visits, resets=resets)
         await day.open()
         for truth in truths:
             day.plan(truth)

@@ -5,18 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ocpp_addon.mqtt import payload, shelf
+from ocpp_addon.mqtt import payload
 from ocpp_addon.mqtt.outbox import Outbox, Safe
-from ocpp_addon.mqtt.shelf import Outgoing
+from ocpp_addon.mqtt.outgoing import BOUNDARY, HEARTBEAT, ORDINARY, TRANSACTION, Outgoing
 from ocpp_addon.mqtt.topics import Topics
 from ocpp_addon.ocpp.effects import Hold, Publish, Settle
 from ocpp_addon.ocpp.messages import Call, CallError, CallResult, Message, Send
 from ocpp_addon.ocpp.session import TRANSACTION_ACTIONS
 from ocpp_addon.text import utc
 
-_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, shelf.BOUNDARY) | {
-    "MeterValues": shelf.TRANSACTION,
-    "Heartbeat": shelf.HEARTBEAT,
+_RANKS = dict.fromkeys(TRANSACTION_ACTIONS, BOUNDARY) | {
+    "MeterValues": TRANSACTION,
+    "Heartbeat": HEARTBEAT,
 }
 
 _Marks = tuple[tuple[str, str], ...]
@@ -55,7 +55,7 @@ class Upstream:
         """Show what the built-in central system answered; it goes first when room is short."""
         topic = self._topics.answer(charger_id, response, call.action)
         outgoing = self._public(charger_id, topic, response, call.action)
-        self._outbox.post(replace(outgoing, rank=shelf.HEARTBEAT))
+        self._outbox.post(replace(outgoing, rank=HEARTBEAT))
 
     def settle(self, charger_id: str, effect: Settle) -> None:
         """Report the outcome of a command, to its asker as well."""
@@ -114,10 +114,10 @@ def new_id() -> str:
 
 def _rank(message: Message, action: str | None) -> int:
     if isinstance(message, Call | Send):
-        rank = _RANKS.get(message.action, shelf.ORDINARY)
+        rank = _RANKS.get(message.action, ORDINARY)
         measured = message.payload.get("eventType") == "Updated"  # of TransactionEvent
-        return shelf.TRANSACTION if rank == shelf.BOUNDARY and measured else rank
-    return shelf.HEARTBEAT if action == "Heartbeat" else shelf.ORDINARY
+        return TRANSACTION if rank == BOUNDARY and measured else rank
+    return HEARTBEAT if action == "Heartbeat" else ORDINARY
 
 
 def _marks(repairs: tuple[str, ...], warnings: tuple[str, ...], *, late: bool = False) -> _Marks:

@@ -12,7 +12,8 @@ from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
 from ocpp_addon.mqtt.broker import Broker, is_refusal
 from ocpp_addon.mqtt.link import IN_FLIGHT, LinkLost, PublishRefused
-from ocpp_addon.mqtt.shelf import HEARTBEAT, Outgoing, Shelf
+from ocpp_addon.mqtt.outgoing import HEARTBEAT, Outgoing
+from ocpp_addon.mqtt.shelf import Shelf
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 from ocpp_addon.database import Database
 from ocpp_addon.errors import StorageError
+from ocpp_addon.mqtt.inventory import Inventory, State
+from ocpp_addon.mqtt.outgoing import Outgoing
 from ocpp_addon.text import printable
 
 log = logging.getLogger(__name__)
@@ -25,42 +26,13 @@ SAY_EVERY = 60.0  # seconds between log lines about the same trouble
 
 NO_ROOM = "The disk is full."
 
-# Ranks: the lowest goes first when room is short. The built-in answers go with the heartbeats.
-HEARTBEAT, ORDINARY, TRANSACTION, BOUNDARY = range(4)  # the last: begin or end of a transaction
-
-# Due; on the wire as well, so not due; kept until a person approves the charger.
-State = Literal["waiting", "flying", "held"]
 Done = Callable[[StorageError | None], None]
 
 _INSERT = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way upstream."""
-
-    charger_id: str
-    topic: str
-    payload: bytes
-    properties: tuple[tuple[str, str], ...] = ()
-    rank: int = ORDINARY
-    replay_topic: str | None = None
-    correlation: bytes | None = None
-
-
-@dataclass(slots=True)
-class _Row:
-    charger_id: str
-    rank: int
-    size: int
-    state: State
-
-
 class Shelf:
-    """Keep messages in the order of their numbers, within limits.
-
-    `due` counts, per charger, what waits and is not on the wire.
-    """
+    """Keep messages in the order of their numbers, within limits."""
 
     TABLES: ClassVar[tuple[str, ...]] = (
         """CREATE TABLE IF NOT EXISTS outbox (
@@ -79,13 +51,9 @@ class Shelf:
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
         self._limit = limit
-        self._rows: tuple[dict[int, _Row], ...] = ({}, {}, {}, {})  # by rank
-        self._size = 0
-        self._held: dict[str, int] = {}  # by charger, in the order of their first messages
-        self._flying = 0
+        self._stored = Inventory()
         self._gone: set[int] = set()  # no longer wanted, but still on disk
         self._said: dict[str, float] = {}
-        self.due: dict[str, int] = {}
         self.first_free = 1
         self.set_aside = 0
         self.dropped = 0
@@ -109,16 +77,21 @@ class Shelf:
             if state == "aside":
                 shelf.set_aside += 1
             else:
-                shelf._add(seq, _Row(charger_id, rank, size, state))
+                shelf._stored.add(seq, charger_id, rank, size, state)
         if len(shelf):
             log.info("%d messages of an earlier run wait for the broker", len(shelf))
         return shelf
 
     def __len__(self) -> int:
-        return sum(map(len, self._rows))
+        return len(self._stored)
 
     def __contains__(self, seq: object) -> bool:
-        return any(seq in rows for rows in self._rows)
+        return seq in self._stored
+
+    @property
+    def due(self) -> Mapping[str, int]:
+        """How many messages of each charger wait and are not on the wire."""
+        return self._stored.due
 
     @property
     def problems(self) -> list[str]:
@@ -126,7 +99,7 @@ class Shelf:
         found = []
         if self.refusal is not None:
             found.append(self.refusal)
-        if len(self) >= self._limit or self._size >= BYTES_LIMIT:
+        if len(self) >= self._limit or self._stored.size >= BYTES_LIMIT:
             found.append("The outbox is full: messages of chargers are dropped or refused.")
         if self.last_aside is not None:
             found.append(self.last_aside)
@@ -143,7 +116,7 @@ class Shelf:
             self._say(fault)
             done(StorageError(fault))
             return
-        self._add(seq, _Row(message.charger_id, message.rank, size, state))
+        self._stored.add(seq, message.charger_id, message.rank, size, state)
 
         def written(future: "asyncio.Future[int]") -> None:
             error = future.exception()
@@ -154,7 +127,7 @@ class Shelf:
             self.refusal = str(error)
             self.dropped += 1
             self._say(self.refusal)
-            self._remove(seq)
+            self._stored.remove(seq)
             done(StorageError(self.refusal))
 
         stored = "held" if state == "held" else "waiting"
@@ -162,20 +135,20 @@ class Shelf:
 
     def fly(self, seq: int) -> None:
         """Note that a message is on the wire."""
-        self._change(seq, "flying")
+        self._stored.change(seq, "flying")
 
     def ground(self, seq: int) -> None:
         """Note that a message came back unacknowledged."""
-        self._change(seq, "waiting")
+        self._stored.change(seq, "waiting")
 
     def remove(self, seq: int) -> None:
         """Let go of a message; it leaves the disk at the next `clear`."""
-        if self._remove(seq) is not None:
+        if self._stored.remove(seq):
             self._gone.add(seq)
 
     def put_aside(self, seq: int, message: Outgoing, reason: str, done: Done) -> None:
         """Keep a message that can never be published, for people to look at."""
-        self._remove(seq)
+        self._stored.remove(seq)
         self.set_aside += 1
         self.last_aside = (
             f"A message of {printable(message.charger_id)} to {printable(message.topic)} cannot be"
@@ -202,9 +175,10 @@ class Shelf:
         found = await self._database.read(
             "SELECT seq, charger, topic, payload, properties, rank, replay_topic, correlation"
             " FROM outbox WHERE state = 'waiting' ORDER BY seq LIMIT ?",
-            count + len(self._gone) + self._flying,
+            count + len(self._gone) + self._stored.flying,
         )
-        return [(row[0], _outgoing(row[1:])) for row in found if self._is_due(row[0])][:count]
+        due = (row for row in found if self._stored.is_due(row[0]))
+        return [(row[0], _outgoing(row[1:])) for row in itertools.islice(due, count)]
 
     async def clear(self) -> None:
         """Delete what is no longer wanted. Raises StorageError; nothing is forgotten then."""
@@ -233,11 +207,11 @@ class Shelf:
 
     async def release(self, charger_id: str) -> None:
         """Make what was held of a charger due. Raises StorageError; it is held on then."""
-        held = self._held_of(charger_id)
+        held = self._stored.held_of(charger_id)
         if not held:
             return
         for seq in held:  # at once, so that nothing newer overtakes it
-            self._change(seq, "waiting")
+            self._stored.change(seq, "waiting")
         try:
             await self._database.write(
                 "UPDATE outbox SET state = 'waiting' WHERE charger = ? AND state = 'held'",
@@ -245,12 +219,12 @@ class Shelf:
             )
         except StorageError:
             for seq in held:
-                self._change(seq, "held")
+                self._stored.change(seq, "held")
             raise
 
     def discard(self, charger_id: str) -> None:
         """Let go of what was held of a charger."""
-        for seq in self._held_of(charger_id):
+        for seq in self._stored.held_of(charger_id):
             self.remove(seq)
 
     async def _put_all_aside(self) -> None:
@@ -274,13 +248,13 @@ class Shelf:
     def _make_room_to_hold(self, message: Outgoing) -> bool:
         """Let go of what was held and counts less than the newcomer; False if that must go."""
         charger_id = message.charger_id
-        if self._held.get(charger_id, 0) >= HELD_LIMIT:
-            lesser = self._held_of(charger_id, below=message.rank)[:1]
+        if self._stored.held.get(charger_id, 0) >= HELD_LIMIT:
+            lesser = self._stored.held_of(charger_id, below=message.rank)[:1]
             self._drop_held(charger_id, lesser)
             return bool(lesser)
-        if charger_id not in self._held and len(self._held) >= HELD_CHARGERS_LIMIT:
-            first = next(iter(self._held))
-            self._drop_held(first, self._held_of(first))
+        if charger_id not in self._stored.held and len(self._stored.held) >= HELD_CHARGERS_LIMIT:
+            first = next(iter(self._stored.held))
+            self._drop_held(first, self._stored.held_of(first))
         return True
 
     def _drop_held(self, charger_id: str, seqs: list[int]) -> None:
@@ -293,12 +267,8 @@ class Shelf:
 
     def _make_room(self, rank: int, size: int) -> bool:
         """Let go of what counts least, up to the rank of the newcomer; False if it must go."""
-        while len(self) >= self._limit or self._size + size > BYTES_LIMIT:
-            lowest = next((one for one in range(TRANSACTION) if self._rows[one]), TRANSACTION)
-            if lowest == TRANSACTION or lowest > rank:
-                return False
-            idle = (seq for seq, row in self._rows[lowest].items() if row.state != "flying")
-            evicted = list(itertools.islice(idle, EVICT_AT_ONCE))
+        while len(self) >= self._limit or self._stored.size + size > BYTES_LIMIT:
+            evicted = self._stored.least(rank, EVICT_AT_ONCE)
             if not evicted:
                 return False
             for seq in evicted:
@@ -306,52 +276,6 @@ class Shelf:
             self.dropped += len(evicted)
             self._say("The outbox is full: the messages that count least are dropped.")
         return True
-
-    def _held_of(self, charger_id: str, below: int = BOUNDARY + 1) -> list[int]:
-        return [
-            seq
-            for rows in self._rows[:below]
-            for seq, row in rows.items()
-            if row.state == "held" and row.charger_id == charger_id
-        ]
-
-    def _is_due(self, seq: int) -> bool:
-        row = self._row(seq)
-        return row is not None and row.state == "waiting"
-
-    def _row(self, seq: int) -> _Row | None:
-        return next((rows[seq] for rows in self._rows if seq in rows), None)
-
-    def _add(self, seq: int, row: _Row) -> None:
-        self._rows[row.rank][seq] = row
-        self._size += row.size
-        self._count(row, 1)
-
-    def _remove(self, seq: int) -> _Row | None:
-        row = self._row(seq)
-        if row is not None:
-            del self._rows[row.rank][seq]
-            self._size -= row.size
-            self._count(row, -1)
-        return row
-
-    def _change(self, seq: int, state: State) -> None:
-        row = self._row(seq)
-        if row is not None:
-            self._count(row, -1)
-            row.state = state
-            self._count(row, 1)
-
-    def _count(self, row: _Row, change: int) -> None:
-        if row.state == "flying":
-            self._flying += change
-            return
-        counts = self.due if row.state == "waiting" else self._held
-        count = counts.get(row.charger_id, 0) + change
-        if count > 0:
-            counts[row.charger_id] = count
-        else:
-            counts.pop(row.charger_id, None)
 
     def _say(self, trouble: str) -> None:
         now = asyncio.get_running_loop().time()

@@ -16,15 +16,8 @@ from ocpp_addon.errors import StorageError
 from ocpp_addon.mqtt import outbox as outbox_module
 from ocpp_addon.mqtt.broker import Broker
 from ocpp_addon.mqtt.outbox import Outbox
-from ocpp_addon.mqtt.shelf import (
-    BOUNDARY,
-    HEARTBEAT,
-    HELD_CHARGERS_LIMIT,
-    HELD_LIMIT,
-    ORDINARY,
-    TRANSACTION,
-    Outgoing,
-)
+from ocpp_addon.mqtt.outgoing import BOUNDARY, HEARTBEAT, ORDINARY, TRANSACTION, Outgoing
+from ocpp_addon.mqtt.shelf import HELD_CHARGERS_LIMIT, HELD_LIMIT
 from tests.mqtt.conftest import make_broker
 from tests.support.mosquitto import Mosquitto
 from tests.support.patience import until

@@ -72,7 +72,7 @@ class Controls:
         shapes = self._home.habits.of(event.charger_id).shapes
         if state is not None and state.current_limit is not None and list(shapes) == ["TxProfile"]:
             limit = f"{state.current_limit:g}"
-            work = self._limit_anew(event.charger_id, str(event.connector), limit)
+            work = self._limit_anew(event, limit)
             self._spawn(work, "order")
 
     def receive(self, charger_id: str, connector: str, key: str, value: bytes) -> None:
@@ -136,9 +136,11 @@ class Controls:
                 *(printable(charger_id), printable(key), printable(connector), failure),
             )
 
-    async def _limit_anew(self, charger_id: str, connector: str, limit: str) -> None:
+    async def _limit_anew(self, session: SessionStarted, limit: str) -> None:
         await asyncio.sleep(LEARNING)
-        await self._try(charger_id, connector, "current_limit", limit)
+        place = session.charger_id, session.connector
+        if self._home.states.runs(*place, session.transaction_id):  # not one out of a queue
+            await self._try(session.charger_id, str(session.connector), "current_limit", limit)
 
     async def _serve(self, charger_id: str, line: _Line) -> None:
         """Carry out what waits, until nothing does."""

@@ -133,13 +133,10 @@ class News:
         self._holding = False
         for _ in range(len(self._missed)):
             item = self._missed.popleft()
-            if isinstance(item.event, SessionEnded) or self._runs(item.event):
+            event = item.event
+            place = event.charger_id, event.connector, event.transaction_id
+            if isinstance(event, SessionEnded) or self._home.states.runs(*place):
                 self._tell(item)
-
-    def _runs(self, event: SessionStarted) -> bool:
-        state = self._home.states.get(event.charger_id, event.connector or 0)
-        run = state.run if state else None
-        return run is not None and run.transaction_id == event.transaction_id
 
     def _tell_now(self, topic: str, content: Mapping[str, Any]) -> None:
         with contextlib.suppress(LinkLost, PublishRefused):

@@ -219,4 +219,16 @@ async def test_a_limit_that_holds_for_sessions_only_is_set_for_each(tmp_path: Pa
         assert profile["transactionId"] == second["transactionId"]
         [period] = profile["chargingSchedule"]["chargingSchedulePeriod"]
         assert period["limit"] == 10
+        await charger.say(
+            "StopTransaction", {"transactionId": second["transactionId"], "meterStop": 3000}
+        )
+        await asyncio.sleep(0.5)
+        # One out of the charger's queue is over when its limit could be set.
+        charger.asked.clear()
+        third = await charger.say("StartTransaction", {**START, "meterStart": 3000})
+        await charger.say(
+            "StopTransaction", {"transactionId": third["transactionId"], "meterStop": 4000}
+        )
+        await asyncio.sleep(0.5)
+        assert charger.asked == []
         serving.cancel()

@@ -67,6 +67,12 @@ class States:
         """Return one state."""
         return self._states.get(charger_id, {}).get(number)
 
+    def runs(self, charger_id: str, number: int | None, transaction: TransactionId) -> bool:
+        """Tell whether this is the session that runs at a connector."""
+        state = self.get(charger_id, number or 0)
+        run = state.run if state else None
+        return run is not None and run.transaction_id == transaction
+
     def only_outlet(self, charger_id: str) -> int | None:
         """Return the number of a charger's connector; None where it has several, or none."""
         outlets = [number for number in self._states.get(charger_id, {}) if number > 0]

@@ -165,7 +165,8 @@ class Membership:
             return
         self.changed(charger_id)
         self._subscribed.add(charger_id)
-        connected = self._roster.connection(charger_id) is not None
+        connection = self._roster.connection(charger_id)
+        connected = connection is not None and not connection.session.pending
         self.show_presence(charger_id, ONLINE if connected else OFFLINE)
         self._home.states.introduced(charger_id)
         await self._broker.subscribe(self._topics.filters(charger_id))

@@ -519,6 +519,8 @@ async def test_what_a_charger_said_before_it_was_turned_out_counts_no_more(
             gone_on.set()
             await one.empty()
         assert not one.watch.on("ocpp/cp/CP1/StartTransaction")
+        if decision == "password":  # the charger that is meant was never there
+            assert b"online" not in [seen.payload for seen in one.watch.on("ocpp/presence/CP1")]
         assert len(one.gateway.outbox) == 0
         assert await one.gateway.management.sessions(SessionChoice()) == []
 

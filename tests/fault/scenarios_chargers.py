@@ -11,7 +11,7 @@ import bcrypt
 
 from tests.fault.chargers import Charger, Fleet
 from tests.fault.crowd import crowd_ids
-from tests.fault.ledger import measured_delays, percentile
+from tests.fault.ledger import percentile
 from tests.fault.process import ROOT
 from tests.fault.proxy import Proxy
 from tests.fault.report import Report
@@ -50,15 +50,12 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
             await asyncio.sleep(2)
             for name, limit in (("cold", 120), ("warm", 10)):
                 on.ledger.latencies.clear()
-                async with measured_delays() as delays:
-                    found = await _all_in(on, chargers)
+                on.delays.clear()
+                found = await _all_in(on, chargers)
                 report.at_most(f"{name}: all in after", found["took"], limit, "s", loose=True)
                 title = f"{name}: asked to come again, as too many were waiting"
                 report.note(title, found["refused"])
-                p99 = percentile(on.ledger.latencies, 0.99) * 1000
-                report.at_most(f"{name}: answers to those online, p99", p99, 100, "ms", loose=True)
-                late = percentile(delays, 0.99) * 1000
-                report.note(f"{name}: of it delay of who measures, p99", late, "ms")
+                on.judge_answers(report, f"{name}: answers to those online", 100)
         await on.drained()
         report.note("chargers", chargers)
         report.at_most("resident memory", on.process.memory, 300, "MB", loose=True)

@@ -61,8 +61,7 @@ async def soak(
         report.at_most("more files than at the start", files, 5)
         lag = percentile(on.process.lags, 0.99)
         report.at_most("delay of the loop, p99", lag, 50, "ms", loose=True)
-        p99 = percentile(on.ledger.latencies, 0.99) * 1000
-        report.at_most("answers to chargers, p99", p99, 250, "ms", loose=True)
+        on.judge_answers(report, "answers to chargers", 250)
         report.equal("Calls of chargers without an answer", fleet.hung, 0)
         report.equal("errors in the log", on.process.count(" ERROR "), _told(on))
         code, _ = await on.process.stop()

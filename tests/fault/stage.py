@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fault.chargers import Charger, Fleet
-from tests.fault.ledger import Ledger
+from tests.fault.ledger import Ledger, measured_delays, percentile
 from tests.fault.mqtt import Connection, Listener, Message
 from tests.fault.process import Process
 from tests.fault.proxy import Proxy
@@ -35,6 +35,7 @@ class Stage:
         self.replayed = 0  # messages that were stored meanwhile
         self.reasons: Counter[str] = Counter()  # of the gateway's own reports
         self.late = 0
+        self.delays: list[float] = []  # by how many seconds the measuring process was late itself
         self.listener: Listener
         self._commands = itertools.count(1)
 
@@ -177,6 +178,13 @@ class Stage:
         if verdict.refused:
             report.note("refused, so kept by chargers", verdict.refused)
 
+    def judge_answers(self, report: Report, whose: str, limit: float) -> None:
+        """Put into a report how long answers took, in ms, and the judge's own part in it."""
+        p99 = percentile(self.ledger.latencies, 0.99) * 1000
+        report.at_most(f"{whose}, p99", p99, limit, "ms", loose=True)
+        own = percentile(self.delays, 0.99) * 1000
+        report.note(f"{whose}: delay of who measures, p99", own, "ms")
+
     def received(self, message: Message) -> None:
         """Take what the judge hears."""
         self.replayed += message.mark("replayed") is not None
@@ -214,9 +222,11 @@ async def stage(folder: Path, *broker_lines: str, **options: Any) -> AsyncIterat
     async with (
         Mosquitto(*unbounded, *broker_lines) as mosquitto,
         Proxy(mosquitto.port) as proxy,
+        measured_delays() as delays,
     ):
         process = Process(folder, proxy.port, **options)
         one = Stage(folder, mosquitto, proxy, process)
+        one.delays = delays
         try:
             async with Listener(mosquitto.port, one.received) as one.listener:
                 yield one

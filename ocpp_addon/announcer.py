@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ from ocpp_addon.text import utc
 GATHER = 0.5  # seconds in which changes of a burst become one message
 REFRESH = 60.0  # seconds after which a running session shows its duration anew
 SEEN_EVERY = 300.0  # seconds after which a charger shows anew when it was last heard of
+AT_ONCE = 50  # states shown in one turn of the loop: thousands are due at once now and then
 
 Key = tuple[str, int]
 
@@ -82,14 +84,22 @@ class Announcer:
                 self._due.update((charger_id, 0) for charger_id in self._home.states.charger_ids())
                 seen_at = loop.time() + SEEN_EVERY
             self._wake.clear()
-            self.show()
+            due = list(self._due)
+            for start in range(0, len(due), AT_ONCE):
+                self._hand_over(due[start : start + AT_ONCE])
+                await asyncio.sleep(0)
+            self._news.tell()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(refresh_at):
                     await self._wake.wait()
 
     def show(self) -> None:
         """Hand over what is due."""
-        due, self._due = self._due, set()
+        self._hand_over(list(self._due))
+        self._news.tell()
+
+    def _hand_over(self, due: Sequence[Key]) -> None:
+        self._due.difference_update(due)
         for key in due:
             state = self._state(*key)
             if state is not None:
@@ -98,8 +108,7 @@ class Announcer:
                 topic = self._topics.state(*key)
                 self._retained.set(topic, text.encode(), repeat=key in self._once_more)
                 self._devices.saw(*key, state)
-        self._once_more -= due
-        self._news.tell()
+        self._once_more.difference_update(due)
 
     def _running(self) -> list[Key]:
         states = self._home.states

@@ -249,3 +249,22 @@ async def test_what_was_measured_is_there_for_plots(
     async with stand(tmp_path) as one:
         samples = await one.gateway.management.samples("CP1", since, None)
         assert (samples[-1].power, samples[-1].energy) == (7400, 1250)
+
+
+async def test_many_states_are_shown_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "AT_ONCE", 2)
+    at_once: list[int] = []
+    hand_over = announcer.Announcer._hand_over
+
+    def counting(self: announcer.Announcer, due: list[announcer.Key]) -> None:
+        at_once.append(len(due))
+        hand_over(self, due)
+
+    monkeypatch.setattr(announcer.Announcer, "_hand_over", counting)
+    async with stand(tmp_path) as one:
+        for number in range(5):
+            one.gateway.announcer.touch(f"CP{number}")
+        await until(lambda: sum(at_once) >= 5)
+        assert max(at_once) == 2

@@ -5,7 +5,7 @@ from typing import Any
 from ocpp_addon.web.backend import Backend
 from ocpp_addon.web.frames import shown
 from ocpp_addon.web.live import Event, View
-from ocpp_addon.web.renderer import Renderer
+from ocpp_addon.web.renderer import Renderer, mark
 
 ATTEMPTS_SHOWN = 50
 
@@ -40,6 +40,8 @@ def views(renderer: Renderer, backend: Backend) -> dict[str, View]:
                 return parts(attempts=backend.attempts()[:ATTEMPTS_SHOWN])
             case {"event": "charger", "charger": {"approval": "pending"} as charger}:
                 return parts(card=charger)
+            case {"event": "charger", "charger": charger}:  # it waits no longer
+                return {"event": "gone", "id": f"card-{mark(charger['id'])}"}
             case {"event": "forgotten"}:
                 return RELOAD
         return None

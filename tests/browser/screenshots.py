@@ -10,11 +10,11 @@ import pytest
 from playwright.async_api import Page
 
 from ocpp_addon.places import Place, Places
-from tests.browser.conftest import home_of, launched, pretend
+from tests.browser.conftest import Home, home_of, launched, pretend
 from tests.browser.scene import PAGES, lived_in
 
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
-LOOKS = {"overview": [("desktop", "light"), ("desktop", "dark"), ("phone", "light")]}
+LOOKS = {"overview": [("desktop", "dark"), ("phone", "light")]}
 USUAL = [("desktop", "light"), ("phone", "dark")]
 
 
@@ -27,18 +27,22 @@ async def take(folder: Path) -> None:
         async with (
             launched() as chromium,
             home_of(chromium, Path(data), unknown_chargers="ask") as home,
-            lived_in(home),
         ):
-            for name, where in PAGES.items():
-                if name == "error":
-                    continue
-                for size, scheme in [*LOOKS.get(name, []), *USUAL]:
-                    page = await home.open(
-                        where, color_scheme=scheme, viewport=SIZES[size], reduced_motion="reduce"
-                    )
-                    await prepared(page, name)
-                    path = folder / f"{name}-{size}-{scheme}.png"
-                    await page.screenshot(path=path, full_page=name != "messages")
+            await _take(home, folder, "welcome", "")
+            async with lived_in(home):
+                for name, where in PAGES.items():
+                    if name != "error":
+                        await _take(home, folder, name, where)
+
+
+async def _take(home: Home, folder: Path, name: str, where: str) -> None:
+    for size, scheme in [*LOOKS.get(name, []), *USUAL]:
+        page = await home.open(
+            where, color_scheme=scheme, viewport=SIZES[size], reduced_motion="reduce"
+        )
+        await prepared(page, name)
+        path = folder / f"{name}-{size}-{scheme}.png"
+        await page.screenshot(path=path, full_page=name != "messages")
 
 
 async def prepared(page: Page, name: str) -> None:

@@ -336,8 +336,12 @@ async def test_the_page_to_connect_shows_who_waits(home: Home) -> None:
     page = await home.open("connect")
     await expect(page.locator("#live")).to_have_text("Live")
     home.simulate("garage")
-    await page.get_by_role("button", name="Approve garage").click()
-    await expect(page.get_by_text("garage is approved.")).to_be_visible()
+    approve = page.get_by_role("button", name="Approve garage")
+    await expect(approve).to_be_visible()
+    second = await home.open("connect")
+    await second.get_by_role("button", name="Approve garage").click()
+    await expect(second.get_by_text("garage is approved.")).to_be_visible()
+    await expect(approve).to_have_count(0)
 
 
 async def test_a_charger_that_leaves_is_seen_on_its_pages(home: Home) -> None:
@@ -365,11 +369,12 @@ async def test_times_are_those_of_the_reader(home: Home) -> None:
     await card.get_by_text("Group and end").click()
     await expect(card.get_by_label("Until")).to_have_value("2031-07-01T12:00")
     async with lived_in(home):
-        asked = page.wait_for_event("request", lambda one: "chart.svg" in one.url)
-        chart = asyncio.ensure_future(asked)
+        # Browsers may ask for an image before the script has run, and then do so again.
+        zoned = page.wait_for_event("request", lambda one: "&offset=780" in one.url)  # summer
+        chart = asyncio.ensure_future(zoned)
         await page.goto(f"{home.url}charger?id=garage")
         await page.locator("img.chart").first.scroll_into_view_if_needed()
-        assert "&offset=780" in (await chart).url  # summer there
+        assert "chart.svg" in (await chart).url
 
 
 async def test_time_goes_on_while_nothing_happens(home: Home) -> None:

@@ -217,6 +217,7 @@
     socket.onmessage = (message) => {
       const event = JSON.parse(message.data);
       if (event.event === "reload") reload();
+      else if (event.event === "gone") document.getElementById(event.id) && reload();
       else if (event.event === "frame") {
         if (isPaused()) held = [...held, event.html].slice(-FRAMES);
         else addFrame(event.html);

@@ -165,7 +165,9 @@ class SimulatedCharger:
         self.say(lambda: payload)
 
     def say_changed_statuses(self) -> None:
-        """Say the statuses that are not what was said last; the others are said after a boot."""
+        """Say the statuses that are not what was said last; after a boot all are said anyway."""
+        if not self.accepted:
+            return
         for number, connector in self.connectors.items():
             if connector.status(self.now()) != self._statuses.get(number):
                 self.say_status(number)

@@ -172,9 +172,10 @@ async def test_boots_and_says_the_status_of_all_connectors(central: Central) -> 
 async def test_says_nothing_before_its_boot_is_accepted(central: Central) -> None:
     central.boots = ["Pending", "Rejected", "Accepted"]
     central.interval = 1
-    async with charger(central, charge=True):
-        await central.until(lambda: "StatusNotification" in central.actions())
+    async with charger(central, charge=True, interval=0.05):
+        await central.until(lambda: len(statuses(central)) >= 2)
     assert central.actions()[:4] == ["BootNotification"] * 3 + ["StatusNotification"]
+    assert statuses(central)[:2] == ["Available", "Preparing"]
 
 
 async def test_boots_at_once_when_asked_while_pending(central: Central) -> None:

@@ -132,10 +132,14 @@ class Endpoint:
             await asyncio.sleep(TICK)
             now = loop.time()
             frozen, last = now - last > FROZEN_AFTER, now
-            for connection in list(self._roster.connections.values()):
-                if frozen:  # nobody listened meanwhile: silence proves nothing
-                    connection.liveness.heard(now)
-                connection.tick(now)
+            self._tick(now, frozen)
+
+    def _tick(self, now: float, frozen: bool) -> None:
+        # Not in `run`, whose variable would hold the last connection of all.
+        for connection in list(self._roster.connections.values()):
+            if frozen:  # nobody listened meanwhile: silence proves nothing
+                connection.liveness.heard(now)
+            connection.tick(now)
 
     async def _listen(self, option: str, port: int, tls: ssl.SSLContext | None) -> None:
         assert self._runner is not None and self._runner.server is not None

@@ -1,8 +1,6 @@
 """The pure protocol: F24."""
 
 import asyncio
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -15,16 +13,6 @@ from tests.ocpp.test_session import Conversation
 async def conversation(folder: Path, *, runs: int) -> Report:
     """F24: whatever comes in whatever order, one Call is outstanding and one outcome a command."""
     report = Report()
-    # Scenarios beside this one draw from `random`, which Hypothesis takes for an impure strategy
-    # of its own: it needs a process for itself.
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        wrong = await asyncio.get_running_loop().run_in_executor(process, _contradiction, runs)
-    report.note("conversations", runs)
-    report.equal("contradictions", wrong, "none")
-    return report
-
-
-def _contradiction(runs: int) -> str:
     chosen = settings(
         max_examples=runs,
         stateful_step_count=40,
@@ -32,8 +20,11 @@ def _contradiction(runs: int) -> str:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+    wrong = "none"
     try:
-        run_state_machine_as_test(Conversation, settings=chosen)
+        await asyncio.to_thread(run_state_machine_as_test, Conversation, settings=chosen)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"[:100]
-    return "none"
+        wrong = f"{type(error).__name__}: {error}"[:100]
+    report.note("conversations", runs)
+    report.equal("contradictions", wrong, "none")
+    return report

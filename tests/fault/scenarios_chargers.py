@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import bcrypt
@@ -18,7 +20,7 @@ from tests.fault.report import Report
 from tests.fault.stage import Stage, stage
 from tests.fault.websocket import Refused
 
-SETTLED = 2.0  # seconds after which a buffer that does not grow is full
+SETTLED = 2.0  # seconds after which a buffer that does not grow is full, and a crowd is quiet
 CROWD_PATIENCE = 660.0  # seconds: longer than the crowd's own
 LARGE = json.dumps(
     {"MessageTypeId": 3, "UniqueId": "x", "Payload": {"data": "x" * 60_000}}
@@ -49,13 +51,17 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
         async with early.at_work(0.5):
             await asyncio.sleep(2)
             for name, limit in (("cold", 120), ("warm", 10)):
-                on.ledger.latencies.clear()
-                on.delays.clear()
-                found = await _all_in(on, chargers)
+                on.forget_answers()
+                async with _crowd(on, chargers) as found:
+                    await asyncio.sleep(SETTLED)
+                    on.judge_answers(report, f"{name}: answers to those online", 100)
+                    on.forget_answers()
+                await asyncio.sleep(SETTLED)
+                p99 = percentile(on.ledger.latencies, 0.99) * 1000
+                report.note(f"{name}: answers while all leave at once, p99", p99, "ms")
                 report.at_most(f"{name}: all in after", found["took"], limit, "s", loose=True)
                 title = f"{name}: asked to come again, as too many were waiting"
                 report.note(title, found["refused"])
-                on.judge_answers(report, f"{name}: answers to those online", 100)
         await on.drained()
         report.note("chargers", chargers)
         report.at_most("resident memory", on.process.memory, 300, "MB", loose=True)
@@ -65,8 +71,9 @@ async def storm(folder: Path, *, chargers: int, online: int) -> Report:
     return report
 
 
-async def _all_in(on: Stage, chargers: int) -> dict[str, float]:
-    """Let a crowd connect and boot, and leave all at once; return what it told."""
+@contextlib.asynccontextmanager
+async def _crowd(on: Stage, chargers: int) -> AsyncIterator[dict[str, float]]:
+    """Let a crowd connect and boot, and yield what it tells; it leaves all at once."""
     crowd = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fault.crowd"),
         *(str(on.process.port), str(chargers), PASSWORD),
@@ -77,14 +84,12 @@ async def _all_in(on: Stage, chargers: int) -> dict[str, float]:
     assert crowd.stdin is not None and crowd.stdout is not None
     try:
         async with asyncio.timeout(CROWD_PATIENCE):
-            found: dict[str, float] = json.loads(await crowd.stdout.readline())
+            yield json.loads(await crowd.stdout.readline())
             crowd.stdin.close()
             await crowd.wait()
     finally:
         if crowd.returncode is None:
             crowd.kill()
-    await asyncio.sleep(2)
-    return found
 
 
 async def deaf(folder: Path, *, deaf: int, others: int, seconds: float) -> Report:

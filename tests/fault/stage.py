@@ -178,6 +178,11 @@ class Stage:
         if verdict.refused:
             report.note("refused, so kept by chargers", verdict.refused)
 
+    def forget_answers(self) -> None:
+        """Let the next verdict on answers be about those from now on."""
+        self.ledger.latencies.clear()
+        self.delays.clear()
+
     def judge_answers(self, report: Report, whose: str, limit: float) -> None:
         """Put into a report how long answers took, in ms, and the judge's own part in it."""
         p99 = percentile(self.ledger.latencies, 0.99) * 1000

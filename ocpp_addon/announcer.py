@@ -121,7 +121,7 @@ class Announcer:
         public = public_state(state, datetime.now(UTC))
         if connector == 0:
             facts = self._home.charger(charger_id)
-            seen = self._roster.last_seen(charger_id)
+            seen = self._roster.last_seen(charger_id) or facts.last_seen
             told = {
                 "vendor": facts.vendor,
                 "model": facts.model,

@@ -65,6 +65,7 @@ class Bridge:
         self._membership.changed(connection.charger_id)
         if not connection.session.pending:
             self._membership.show_presence(connection.charger_id, ONLINE)
+            self._home.seen(connection.charger_id, connection.connected_at)
 
     async def closed(self, connection: Connection) -> None:
         """Take a charger's presence back, unless a newer connection has taken over."""
@@ -76,6 +77,7 @@ class Bridge:
         if self._roster.connection(charger_id) not in (None, connection):
             return
         if charger_id in self._credentials:
+            self._home.seen(charger_id, connection.last_seen)
             self._membership.show_presence(charger_id, OFFLINE)
             self._announcer.touch(charger_id)
         else:

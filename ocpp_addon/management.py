@@ -249,7 +249,8 @@ class Management:
         connection = self._roster.connection(charger_id)
         facts = self._home.charger(charger_id)
         known = charger_id in self._credentials
-        last_seen, past = self._roster.last_seen(charger_id), self._roster.past(charger_id)
+        last_seen = self._roster.last_seen(charger_id) or facts.last_seen
+        past = self._roster.past(charger_id)
         return {
             "id": charger_id,
             "connected": connection is not None,

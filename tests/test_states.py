@@ -143,10 +143,13 @@ async def test_states_outlive_gateway_and_broker(tmp_path: Path) -> None:
     async with stand(tmp_path) as one, one.charger("CP1") as charger:
         await charge(charger)
         before = await expect(one, "ocpp/state/CP1/1", power=7400)
+        seen = one.gateway.roster.last_seen("CP1")
+    assert seen is not None
     async with stand(tmp_path) as one:  # another broker: an empty one
         after = await expect(one, "ocpp/state/CP1/1", power=7400)
         assert after | {"session_duration": 0} == before | {"session_duration": 0}
-        await expect(one, "ocpp/state/CP1/0", vendor="vendor1")
+        await expect(one, "ocpp/state/CP1/0", vendor="vendor1", last_seen=utc(seen))
+        assert (await one.request("GET", "api/chargers/CP1"))[1]["last_seen"] == utc(seen)
         one.watch.seen.clear()
         await one.mosquitto.kill()
         await one.mosquitto.start()

@@ -207,6 +207,11 @@ class CentralSystem:
         with contextlib.suppress(StorageError):
             self._hang_ups.disconnected(charger_id, now, hung_up=hung_up)
 
+    def seen(self, charger_id: str, moment: datetime) -> None:
+        """Keep over restarts when a charger came or was last heard of."""
+        with contextlib.suppress(StorageError):
+            self._chargers.seen(charger_id, moment)
+
     def charger(self, charger_id: str) -> ChargerFacts:
         """Return what is known of a charger."""
         return self._chargers.get(charger_id)

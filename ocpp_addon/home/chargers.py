@@ -1,9 +1,10 @@
-"""What is known of each charger: who made it, and whether it was accepted."""
+"""What is known of each charger: who made it, whether it was accepted, when it was last there."""
 
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from ocpp_addon.database import Database
@@ -11,7 +12,7 @@ from ocpp_addon.home import fields
 from ocpp_addon.home.journal import Journal
 from ocpp_addon.ocpp.messages import Call, Send
 from ocpp_addon.ocpp.version import V16, Version
-from ocpp_addon.text import printable
+from ocpp_addon.text import printable, utc
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +28,17 @@ class ChargerFacts:
     serial: str | None = None
     firmware: str | None = None
     boot_accepted: bool = False
+    last_seen: datetime | None = None  # as far as it is stored: when it came or went
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for the API and the disk."""
+        """Return it for the disk."""
         return {
             "vendor": self.vendor,
             "model": self.model,
             "serial": self.serial,
             "firmware": self.firmware,
             "boot_accepted": self.boot_accepted,
+            "last_seen": utc(self.last_seen) if self.last_seen else None,
         }
 
     @classmethod
@@ -47,6 +50,7 @@ class ChargerFacts:
             serial=data["serial"],
             firmware=data["firmware"],
             boot_accepted=data["boot_accepted"],
+            last_seen=datetime.fromisoformat(seen) if (seen := data.get("last_seen")) else None,
         )
 
 
@@ -92,6 +96,10 @@ class Chargers:
     def booted(self, charger_id: str, *, accepted: bool) -> None:
         """Note what the last BootNotification was answered."""
         self._set(charger_id, replace(self.get(charger_id), boot_accepted=accepted), keep=True)
+
+    def seen(self, charger_id: str, moment: datetime) -> None:
+        """Keep when a charger was last heard of."""
+        self._set(charger_id, replace(self.get(charger_id), last_seen=moment), keep=True)
 
     def forget(self, charger_id: str) -> None:
         """Drop what is known."""

@@ -82,10 +82,12 @@ async def test_facts_survive_a_restart(open_central: OpenCentral) -> None:
     call = tell(first, "BootNotification", BOOT)
     first.answered("garage", V16, call, CallResult("1", {"status": "Accepted"}), NOW)
     tell(first, "BootNotification", BOOT, charger_id="yard")
+    first.seen("garage", NOW)
     await first.close()
     second = await open_central()
     assert second.charger("garage") == first.charger("garage")
     assert second.charger("garage").boot_accepted
+    assert second.charger("garage").last_seen == NOW
 
     second.forget("garage")
     assert second.charger("garage") == ChargerFacts()

@@ -5,11 +5,11 @@ import contextlib
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Self
 
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.patience import until
 from tests.support.stand import Charger, Stand, Watch, stand
+from tests.support.stand_in import StandIn
 
 
 async def works(one: Stand, charger: Charger) -> None:
@@ -57,21 +57,12 @@ async def test_tls_with_an_account_and_a_client_id(tmp_path: Path) -> None:
         assert "u'ocpp'" in line
 
 
-class Older:
+class Older(StandIn):
     """Stand before a broker and let MQTT 3.1.1 pass, but nothing newer."""
 
     def __init__(self, broker: int) -> None:
-        self.port = 0
         self.refused = 0
         self._broker = broker
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connect = await reader.read(4096)

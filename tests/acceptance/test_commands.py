@@ -5,13 +5,14 @@ import contextlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from ocpp_addon.bridge import Bridge
 from tests.support.patience import until
 from tests.support.stand import Charger, Seen, Stand, stand
+from tests.support.stand_in import StandIn
 from tests.support.wire import PING, wire
 
 REPLY, ERROR = "ocpp/cp/Reply/CP1", "ocpp/cp/Error/CP1"
@@ -359,20 +360,11 @@ async def test_response_topics_that_could_do_harm(tmp_path: Path, topic: str) ->
         assert not [each for each in one.watch.on(topic) if b"GenericError" in each.payload]
 
 
-class Redelivery:
+class Redelivery(StandIn):
     """Stand between gateway and broker, and deliver each message with QoS 1 once more."""
 
     def __init__(self, broker: int) -> None:
         self._broker = broker
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker)

@@ -6,7 +6,6 @@ import logging
 import socket
 import subprocess
 from pathlib import Path
-from typing import Self
 
 import aiomqtt
 import paho.mqtt.client
@@ -18,6 +17,7 @@ from ocpp_addon.mqtt.link import Incoming, Link, LinkLost
 from tests.mqtt.conftest import make_broker
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.patience import until
+from tests.support.stand_in import StandIn
 
 
 def test_the_names_that_the_link_overrides_exist() -> None:
@@ -167,22 +167,16 @@ async def test_wrong_credentials_are_said_once_and_retried_slowly(
         await _end(running)
 
 
-class Scripted:
+class Scripted(StandIn):
     """A broker that answers each CONNECT as `answers` says, in turn; b"" = it hangs up."""
 
     def __init__(self, *answers: bytes) -> None:
         self.versions: list[int] = []
-        self.port = 0
         self._answers = list(answers)
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+    async def __aexit__(self, *details: object) -> None:
+        await super().__aexit__(*details)
         self.hang_up()
 
     def hang_up(self) -> None:

@@ -103,7 +103,8 @@ SCENARIOS = (
         "F10",
         "deaf-chargers",
         scenarios_chargers.deaf,
-        {"deaf": 50, "others": 150, "seconds": 20},
+        # Long enough for what is kept of the others' last frames to be all that is kept.
+        {"deaf": 50, "others": 150, "seconds": 60},
         {"deaf": 3, "others": 10, "seconds": 1},
     ),
     Scenario(

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.fault.report import Report
 from tests.support.mosquitto import Mosquitto
 
 PATIENCE = 60.0
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Stage:
@@ -32,7 +34,7 @@ class Stage:
         self.retained: dict[str, bytes] = {}  # topics of presence, gateway, state and discovery
         self.presence: Counter[str] = Counter()  # how often each topic changed
         self.outcomes: dict[str, set[str | None]] = {}  # command -> message ids of its outcomes
-        self.replayed = 0  # messages that were stored meanwhile
+        self.replayed: list[datetime] = []  # when the gateway got messages that it stored meanwhile
         self.reasons: Counter[str] = Counter()  # of the gateway's own reports
         self.late = 0
         self.delays: list[float] = []  # by how many seconds the measuring process was late itself
@@ -192,7 +194,9 @@ class Stage:
 
     def received(self, message: Message) -> None:
         """Take what the judge hears."""
-        self.replayed += message.mark("replayed") is not None
+        if message.mark("replayed") is not None:
+            received = message.mark("received-at")
+            self.replayed.append(datetime.fromisoformat(received) if received else NEVER)
         first, *rest = message.topic.split("/")
         match [first, *rest]:
             case ["ocpp", "cp", "Reply" | "Error" as kind, charger_id]:

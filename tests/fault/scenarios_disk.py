@@ -258,6 +258,9 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
             sound += restored.is_sound(restored.data.parent)
             try:
                 await restored.start()
+                fresh = Stage(on.folder, on.mosquitto, on.proxy, restored)
+                # What it stores for want of a broker would be lost with this folder.
+                await fresh.healthy(broker="connected")
                 visitors = Fleet(
                     [Charger(f"R{number}-{n}", restored.port, on.ledger) for n in range(3)]
                 )
@@ -269,7 +272,7 @@ async def backup(folder: Path, *, chargers: int, period: float, backups: int) ->
                 await restored.stop()
             finally:
                 await restored.end()
-            # New ones, too, are stored and replayed while the broker is not there yet.
+            # New ones, too, are stored and replayed while the broker is slow.
             replayed += sum(received < began for received in on.replayed[before:])
         report.note("backups", backups)
         report.note("taken again, since a file shrank meanwhile", again)

@@ -7,7 +7,7 @@ import gc
 # somewhat older ones are, too; how often that until all are. A look at all objects of 2,000
 # chargers takes 0.2 s. Python's own 700, 10, 10 look six times while those connect.
 THRESHOLDS = 1000, 10, 100
-COLLECT_EVERY = 600.0  # seconds between looks at all, whatever has happened
+COLLECT_EVERY = 60.0  # seconds between looks at all, or lost connections would pile up
 
 
 def settle() -> None:

@@ -137,6 +137,7 @@ async def test_chargers_are_served_before_the_broker_is_there(tmp_path: Path) ->
 async def test_a_replay_topic_gets_all_that_was_stored(tmp_path: Path) -> None:
     async with stand(tmp_path, topics={"replay": "old/${cid}"}) as one, one.charger() as charger:
         await charger.boot()
+        await one.watch.expect("ocpp/cp/Answer/CP1")  # or it would be stored as well
         await one.mosquitto.stop()
         await until(lambda: not one.gateway.broker.connected)
         await charger.call("Heartbeat", unique_id="old")

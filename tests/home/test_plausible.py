@@ -158,8 +158,9 @@ class Day:
                 self._status(truth, truth.end, "Available")
             if first and truth.visit.meter_first and not truth.resets:
                 register, number = truth.register(truth.end), truth.connector
+                shown = self.write(register) if self.version == V16 else wh(register)
                 self._then(
-                    truth.told_at(truth.end), lambda: self.charger.meter(register, connector=number)
+                    truth.told_at(truth.end), lambda: self.charger.meter(shown, connector=number)
                 )
         elif truth.visit.plug_first == first:
             self._status(truth, truth.end, "Available")

@@ -20,7 +20,7 @@ from ocpp_addon.text import utc
 from tests.home.charger import Charger
 from tests.home.conftest import NOW
 
-POWER = 7_000.0  # W
+POWER = 7_013.0  # W; kWh that happen to be whole look like Wh
 EVERY = 5  # meter values in a session
 
 
@@ -32,7 +32,7 @@ class Visit:
     minutes: int
     pause: int  # minutes before it comes
     offline: bool  # what is told of it waits until it has left
-    meter_first: bool  # before that, what the meter shows by then, unless it starts anew each time
+    meter_first: bool  # before that, what the meter shows by then, if it shows Wh of its life
     early_tag: bool  # shown before the plug
     end_state: bool  # OCPP 2.x: the end names the charging state
     plug_first: bool  # the plug is told before the end
@@ -156,11 +156,11 @@ class Day:
         if truth.visit.offline:
             if first:
                 self._status(truth, truth.end, "Available")
-            if first and truth.visit.meter_first and not truth.resets:
+            plain = self.write is wh and not truth.resets
+            if first and truth.visit.meter_first and plain:
                 register, number = truth.register(truth.end), truth.connector
-                shown = self.write(register) if self.version == V16 else wh(register)
                 self._then(
-                    truth.told_at(truth.end), lambda: self.charger.meter(shown, connector=number)
+                    truth.told_at(truth.end), lambda: self.charger.meter(register, connector=number)
                 )
         elif truth.visit.plug_first == first:
             self._status(truth, truth.end, "Available")
